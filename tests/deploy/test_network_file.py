@@ -7,27 +7,29 @@ import torch
 
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.export import MAX_DIFFERENCE, export
-from copycat.deploy.network_file import FILES, Format
+from copycat.deploy.export import export
+from copycat.deploy.export_formats import Format
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
-@pytest.mark.parametrize("form", mark_slow([*FILES], fast=["safetensors"]))
+@pytest.mark.parametrize("form", mark_slow(["safetensors", "torch", "onnx", "openvino"], fast=["safetensors"]))
 def test_a_run_of_another_precision_is_exported_or_refused(
     form: Format, precision: str, tiny: Path, tmp_path: Path
 ) -> None:
     words = ("model=cnn", "model.channels=[4]", "trainer.max_epochs=1", f"trainer.precision={precision}")
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path / "runs").folder
-    if form == "onnx" and precision == "bf16-true":
-        with pytest.raises(UserError, match=r"^--format onnx: expected weights of 32 or 64 bit; got bfloat16, .*\.$"):
+    if form in ("onnx", "openvino") and precision == "bf16-true":
+        with pytest.raises(
+            UserError, match=rf"^--format {form}: expected weights of 32 or 64 bit; got bfloat16, .*\.$"
+        ):
             export(open_completed(folder), form, to=tmp_path / "to")
         assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     else:
         done = export(open_completed(folder), form, to=tmp_path / "to")
         assert done.difference is not None
-        assert max(done.difference, done.difference_on_files) <= MAX_DIFFERENCE
+        assert max(done.difference, done.difference_on_files) <= 1e-5
 
 
 @pytest.mark.slow
@@ -36,7 +38,7 @@ def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_pat
     folder = train_tiny(*words, *QUIET, data=tiny, at=tmp_path).folder
     difference = export(open_completed(folder), "onnx", to=tmp_path / "onnx").difference
     assert difference is not None
-    assert difference <= MAX_DIFFERENCE
+    assert difference <= 1e-5
     with pytest.raises(
         UserError, match=r"^--format safetensors: expected a network of .* Type --format onnx, or torch"
     ):

@@ -1,12 +1,18 @@
 """The model card beside an exported network: description, training data, metrics with their intervals, provenance."""
 
+import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
+from copycat.config.suggestions import pluralize
 from copycat.deploy.calibration_note import IMAGES, make_note
+from copycat.deploy.export_check import KINDS
+from copycat.deploy.export_formats import FORMATS, Format
 from copycat.deploy.predictor import Predictor
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.added_metrics import build_added_metrics
@@ -16,37 +22,27 @@ from copycat.records.predictions import read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.statistics import format_number, wilson_interval
 
-FILES = {
-    "safetensors": "model.safetensors has the weights; networks.py, where it lies here, makes the network of them.",
-    "torch": "model.pt2 is a torch.export program: `torch.export.load`.",
-    "onnx": "model.onnx runs by any ONNX runtime.",
-}
-REQUIREMENTS = {
-    "safetensors": "NumPy, Pillow, PyTorch and safetensors",
-    "torch": "NumPy, Pillow and PyTorch",
-    "onnx": "NumPy, Pillow and onnxruntime",
-}
+if TYPE_CHECKING:
+    from copycat.deploy.export import Export
+
 _MARKS = re.compile(r"[\\`<>\[\]|]")
 
 
-def describe_export(
-    opened: Opened, predictor: Predictor, *, form: str, difference: float, images: str
-) -> Iterator[str]:
+def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *, form: Format) -> Iterator[str]:
     """Yield the lines of the card in Markdown."""
     manifest, config, size = opened.manifest, opened.config, predictor.size
     data, provenance = manifest["data"], manifest["provenance"]
     classes = [_escape_markdown(name) for name in data["classes"]]
     yield f"# {_escape_markdown(manifest['request']['experiment'])}: an image classifier\n"
-    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FILES[form]}\n"
-    needed = REQUIREMENTS[form]
-    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {needed}; its"
-    yield "classes, and how decode.py is to read an image, lie in model.json.\n"
+    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FORMATS[form].content}\n"
+    yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {FORMATS[form].needs};"
+    yield "its classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
     if form == "safetensors":
         yield "for each class: pixels are divided by 255, and what it gives becomes probabilities as in use.py.\n"
     else:
         yield "for each class. The preprocessing, a division by 255, is inside.\n"
-    yield f"On {images} its probabilities are the run's to {difference:.2g}.\n"
+    yield from _differences(exported, form)
     yield "## Data\n"
     source = _escape_markdown(data["source"]).rpartition(".")[2]
     counts = ", ".join(f"{count} {part}" for part, count in data["images"].items())
@@ -75,6 +71,32 @@ def describe_export(
     yield "\n## Licence\n"
     yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the license"
     yield f"of those to say, which Copycat does not know. {_license(data)}"
+
+
+def _differences(exported: "Export", form: Format) -> Iterator[str]:
+    """Describe how near to the run an export is, and the machine that a compiled one is for."""
+    found, images = exported.on_validation, "the validation images"
+    if found is None:
+        found, images = exported.on_files, KINDS
+    if FORMATS[form].is_rounded:
+        yield f"On {images} its probabilities differ from the run's by {found.mean:.2g} on average, of which"
+        yield f"{exported.tolerance:g} is accepted, and by {found.largest:.2g} at most."
+        yield f"Ranges of activations are those of {pluralize(exported.calibration_images, 'training image')}."
+        if exported.accuracies:
+            before, after = exported.accuracies
+            yield f"\n| accuracy on {images} | |\n| --- | --- |\n| before, in 32 bits | {before:.4f} |"
+            yield f"| after, in 8 bits | {after:.4f} |"
+        yield ""
+    else:
+        yield f"On {images} its probabilities are the run's to {found.largest:.2g}.\n"
+    if form == "aotinductor":
+        yield f"It is compiled for {describe_machine()}: on another processor, or with another PyTorch, it may fail.\n"
+
+
+def describe_machine() -> str:
+    """Describe what code that torch compiles here runs on."""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.system()} on {platform.machine()} ({instructions}), torch {torch.__version__}"
 
 
 def _escape_markdown(value: Any) -> str:

@@ -46,24 +46,51 @@ def loaded_script(folder: Path) -> Iterator[Script]:
         sys.modules.update(hidden)
 
 
-def difference_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> float:
-    """Return the largest difference in any probability of any image."""
-    return max((_difference(script, predictor, batch, batch.numpy()) for batch in batches), default=0.0)
+@dataclass(frozen=True)
+class Comparison:
+    """Hold the probabilities of the same images by a run and by its export, each [N, classes]."""
+
+    expected: Tensor
+    actual: Tensor
+
+    @property
+    def differences(self) -> Tensor:
+        """Return the absolute difference of each probability; infinite where one side alone is no number."""
+        both_nan = self.actual.isnan() & self.expected.isnan()  # a diverged run gives nan on both sides
+        return (self.actual - self.expected).abs().masked_fill(both_nan, 0.0).nan_to_num(nan=float("inf"))
+
+    @property
+    def largest(self) -> float:
+        """Return the largest difference."""
+        return float(self.differences.max())
+
+    @property
+    def mean(self) -> float:
+        """Return the mean difference."""
+        return float(self.differences.mean())
+
+    def accuracies(self, labels: Tensor) -> tuple[float, float]:
+        """Return the share of images whose most probable class is right, by the run and by the export."""
+        before, after = (float((one.argmax(1) == labels).double().mean()) for one in (self.expected, self.actual))
+        return before, after
 
 
-def difference_on_files(script: Script, predictor: Predictor, files: Sequence[Path]) -> float:
-    """Return the largest difference on image files that each side decodes itself."""
+def compare_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> Comparison:
+    """Compare on decoded images."""
+    return _compare(script, predictor, ((batch, batch.numpy()) for batch in batches))
+
+
+def compare_on_files(script: Script, predictor: Predictor, files: Sequence[Path]) -> Comparison:
+    """Compare on image files that each side decodes itself."""
     size, fit, most = predictor.size, predictor.fit, predictor.max_pixels
     images = torch.stack([decode(file, size=size, fit=fit, max_pixels=most) for file in files])
-    return _difference(script, predictor, images, np.concatenate([script.read(file) for file in files]))
+    return _compare(script, predictor, [(images, np.concatenate([script.read(file) for file in files]))])
 
 
-def _difference(script: Script, predictor: Predictor, images: Tensor, pixels: NDArray[np.uint8]) -> float:
-    expected = predictor(images).double()
-    actual = torch.as_tensor(script.probabilities(pixels)).double()
-    difference = (actual - expected).abs()
-    both_nan = actual.isnan() & expected.isnan()  # a diverged run gives nan on both sides
-    return float(difference.masked_fill(both_nan, 0.0).nan_to_num(nan=float("inf")).max())
+def _compare(script: Script, predictor: Predictor, batches: Iterable[tuple[Tensor, NDArray[np.uint8]]]) -> Comparison:
+    found = [(predictor(images), torch.as_tensor(script.probabilities(pixels))) for images, pixels in batches]
+    expected, actual = zip(*found, strict=True)
+    return Comparison(torch.cat(expected).double(), torch.cat(actual).double())
 
 
 def write_images(folder: Path, *, size: int) -> list[Path]:

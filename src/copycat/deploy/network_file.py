@@ -1,51 +1,83 @@
-"""Write a network for use without Copycat, in one file: safetensors, torch.export or ONNX."""
+"""Write a network for use without Copycat, in each format of an export."""
 
 import logging
 import shutil
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
+from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
+from copycat.deploy.export_formats import FORMATS, Format
 from copycat.deploy.predictor import Predictor
+from copycat.deploy.quantization import quantize
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
 
-Format = Literal["safetensors", "torch", "onnx"]
-FILES: Mapping[Format, str] = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
 
-
-def write_network(form: Format, predictor: Predictor, opened: Opened, path: Path) -> None:
-    """Write a run's network.
+def write_network(
+    form: Format, predictor: Predictor, opened: Opened, folder: Path, *, calibration: Sequence[Tensor] = ()
+) -> None:
+    """Write a run's network; the images to calibrate on are those of `int8`.
 
     Raises:
-        UserError: where torch cannot export it in this format.
+        UserError: where the network cannot be exported in this format.
     """
+    path = folder / FORMATS[form].file
     if form == "safetensors":
         shutil.copyfile(opened.folder / WEIGHTS, path)
         return
-    network = _onnx_network(predictor) if form == "onnx" else predictor.network
-    module = replace(predictor, network=network).module.eval()
+    module = replace(predictor, network=_as_floats(form, predictor)).module.eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     try:
         with _muted_exporters():
             program = torch.export.export(module, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)
-            if form == "torch":
-                torch.export.save(program, path)
-            else:
-                torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
+            _write_program(form, program, path)
     except Exception as error:  # a user's own network may raise anything
         raise UserError(
             f"--format {form}: expected a network that torch can export; {first_line(error)}. Try --format safetensors."
         ) from error
+    if form == "int8":
+        quantize(path, calibration)
+
+
+def _write_program(form: Format, program: torch.export.ExportedProgram, path: Path) -> None:
+    match form:
+        case "torch":
+            torch.export.save(program, path)
+        case "aotinductor":
+            from torch._inductor import aoti_compile_and_package, config
+
+            with config.patch(compile_threads=1):  # no pool of processes for one network
+                aoti_compile_and_package(program, package_path=str(path))
+        case "openvino":
+            with _without_telemetry():
+                import openvino.tools.ovc
+            openvino.save_model(openvino.convert_model(program), path, compress_to_fp16=False)
+        case _:
+            torch.onnx.export(program, (), path, dynamo=True, external_data=False, verbose=False)
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep OpenVINO's converter, as it is imported, from what would report its use to Google Analytics."""
+    name = "openvino_telemetry"
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
 
 
 @contextmanager
@@ -62,12 +94,14 @@ def _muted_exporters() -> Iterator[None]:
         registration.setLevel(level)
 
 
-def _onnx_network(predictor: Predictor) -> torch.nn.Module:
-    """Return the network in float32, for which ONNX runtimes have all operators; refuse one of lower precision."""
-    dtypes = {tensor.dtype for tensor in predictor.network.parameters()}
-    if half := dtypes & {torch.bfloat16, torch.float16}:
+def _as_floats(form: Format, predictor: Predictor) -> torch.nn.Module:
+    """Return the network in a precision that the format holds: runtimes of ONNX have all operators in float32."""
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in predictor.network.parameters()}
+    if half := dtypes - {*FORMATS[form].precisions}:
         raise UserError(
-            f"--format onnx: expected weights of 32 or 64 bit; got {str(half.pop()).removeprefix('torch.')}, which ONNX"
-            " runtimes do not compute as torch does. Type --format safetensors, or torch."
+            f"--format {form}: expected weights of 32 or 64 bit; got {half.pop()}, which its runtimes do not compute as"
+            " torch does. Type --format safetensors, or torch."
         )
-    return deepcopy(predictor.network).float() if torch.float64 in dtypes else predictor.network
+    if FORMATS[form].packages and "float64" in dtypes:
+        return deepcopy(predictor.network).float()
+    return predictor.network

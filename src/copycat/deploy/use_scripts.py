@@ -6,6 +6,8 @@ folder is ever executed.
 
 from collections.abc import Mapping
 
+from copycat.deploy.export_formats import Format
+
 DESCRIPTION = "model.json"
 """The file that a script reads: classes, image decoding, and the network's arguments."""
 
@@ -49,6 +51,23 @@ TORCH = f"""\
 def probabilities(images):
     {SHAPES}
     return network(torch.from_numpy(images))
+{END}"""
+AOTINDUCTOR = f"""\
+{START}import torch
+{MODEL}network = torch._inductor.aoti_load_package(str(FOLDER / "model.pt2"))
+
+@torch.no_grad()
+def probabilities(images):
+    {SHAPES}
+    return network(torch.from_numpy(images))
+{END}"""
+OPENVINO = f"""\
+{START}import openvino
+{MODEL}network = openvino.compile_model(FOLDER / "model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+
+def probabilities(images):
+    {SHAPES}
+    return network(images)[0]
 {END}"""
 ONNX = f"""\
 {START}import onnxruntime
@@ -94,5 +113,13 @@ def probabilities(images):
         found = (logits / MODEL["temperature"]).softmax(1)
     return found
 {END}"""
-SCRIPTS: Mapping[str, str] = {"safetensors": SAFETENSORS, "torch": TORCH, "onnx": ONNX}
+SCRIPTS: Mapping[Format, str] = {
+    "safetensors": SAFETENSORS,
+    "torch": TORCH,
+    "aotinductor": AOTINDUCTOR,
+    "onnx": ONNX,
+    "int8": ONNX,
+    "openvino": OPENVINO,
+    "web": ONNX,
+}
 """The script of each format."""
