@@ -34,6 +34,7 @@ from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
 from copycat.deploy.network_file import write_network
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import DESCRIPTION, SCRIPTS
+from copycat.deploy.web_page import write_web_page
 from copycat.models import networks
 from copycat.records.run_loader import Opened
 from copycat.training.components import build_data
@@ -109,6 +110,8 @@ def export(
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
+                if form == "web":
+                    write_web_page(folder, folder / kind.file, description, opened, say=say)
                 say("comparing the export with the run")
                 on_files, on_validation = _compare(form, folder, predictor, parts.get("val"))
                 _check(form, on_validation or on_files, on_files, accepted)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from copycat.config.errors import UserError
 from copycat.config.extras import install_command
+from copycat.config.places import cache_folder
 from copycat.config.suggestions import one_of
 
 Format = Literal["safetensors", "torch", "aotinductor", "onnx", "int8", "openvino", "web"]
@@ -34,6 +35,8 @@ class ExportFormat:
     """Programs of which it takes one."""
     hint: str = ""
     """How to get one."""
+    cached: str = ""
+    """The file in the cache that what they bring is kept in."""
     tolerance: float = 1e-5
     """Largest accepted difference between probabilities of the export and of the run."""
     is_rounded: bool = False
@@ -46,6 +49,7 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TRACING_ONNX = "loading the ONNX exporter and tracing the network, which takes longest the first time"
 COMPILERS = ("g++", "clang++", "c++", "cl")
 """C++ compilers, of which AOTInductor takes one."""
+WEB_RUNTIME = "onnxruntime-web-1.30.0.tgz"
 FLOATS = ("float64", "float32")
 FORMATS: Mapping[Format, ExportFormat] = {
     "safetensors": ExportFormat(
@@ -100,6 +104,7 @@ FORMATS: Mapping[Format, ExportFormat] = {
     "web": ExportFormat(
         file="model.onnx",
         programs=("npm",),
+        cached=WEB_RUNTIME,
         hint="Install Node.js, which brings it, or type --format onnx.",
         content="index.html classifies images in a browser, without a network; it holds all that it needs.",
         needs="NumPy, Pillow and onnxruntime",
@@ -123,6 +128,8 @@ def check_format(form: Format) -> None:
             f"--format {form}: expected {', '.join(kind.packages)}; {', '.join(missing)} is not installed."
             f" Type {install_command(kind.extra)}."
         )
+    if kind.cached and (cache_folder() / kind.cached).is_file():
+        return
     named = os.environ.get("CXX") if kind.programs == COMPILERS else None
     if kind.programs and not any(shutil.which(name) for name in (*([named] if named else []), *kind.programs)):
         raise UserError(f"--format {form}: expected {one_of(kind.programs)}; found none. {kind.hint}")
