@@ -16,6 +16,7 @@ from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import export
 from copycat.deploy.export_formats import check_format
+from copycat.deploy.web_runtime import load_web_runtime
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
@@ -77,8 +78,9 @@ def test_int8_of_a_network_without_anything_to_quantize_is_refused(tiny: Path, t
         export(open_completed(folder), "int8", to=tmp_path / "to")
 
 
-def test_without_a_compiler_or_npm_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_or_npm_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(UserError, match=r"^--format aotinductor: expected c\+\+, .*; found none\. Install one, "):
         check_format("aotinductor")
@@ -97,3 +99,27 @@ def test_without_its_package_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_tolerance_is_a_share(word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call_copycat("export", tmp_path, "--format", "onnx", f"--tolerance={word}", status=2)
     assert f"--tolerance: expected a number from 0 to 1; got '{word}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ('echo other > "$4/ort.tgz"', r"expected onnxruntime-web@1\.30\.0 with sha512-q0y.*; npm downloaded sha512-"),
+        (
+            "echo npm error: no network >&2; exit 1",
+            r"expected npm to download onnxruntime-web@.*; npm error: no network\.$",
+        ),
+        ("exit 0", r"expected onnxruntime-web@1\.30\.0 with sha512-q0y.*; npm downloaded sha512-z4Ph"),  # of nothing
+    ],
+)
+def test_a_runtime_that_npm_cannot_bring_is_one_line_and_is_not_kept(
+    script: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=f"^--format web: {line}"):
+        load_web_runtime(lambda _: None)
+    assert not (tmp_path / "cache").exists()

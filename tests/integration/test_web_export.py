@@ -56,7 +56,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sequence[Pa
     exif[0x0112] = 6
     transparent = noise.copy()
     transparent.putalpha(noise.convert("L").filter(ImageFilter.BoxBlur(3)))
-    lossless: dict[str, tuple[Image.Image, dict[str, object]]] = {
+    lossless: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "noise.png": (noise, {}),
         "turned.png": (noise, {"exif": exif}),
         "gray.png": (noise.convert("L"), {}),
@@ -73,7 +73,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sequence[Pa
     for name, (image, options) in lossless.items():
         image.save(folder / name, **options)
     for name, image in lossy.items():
-        image.save(folder / name, quality=90, **({"exif": exif} if name.startswith("turned") else {}))
+        image.save(folder / name, quality=90, exif=exif if name.startswith("turned") else Image.Exif())
     return {"lossless": [folder / name for name in lossless], "lossy": [folder / name for name in lossy]}
 
 

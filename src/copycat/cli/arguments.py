@@ -25,7 +25,7 @@ COMMANDS = {
     "predict": "Classify images with a run's final weights",
     "evaluate": "Evaluate runs, alone or as one ensemble, with confidence intervals",
     "calibrate": "Calibrate a run: its probabilities, thresholds for costs or a recall, sets with a stated coverage",
-    "export": "Export a run's network for use outside Copycat, with a model card and a script",
+    "export": "Export a run's network for use outside Copycat, or as a web page, with a model card and a script",
     "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
     "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
     "serve": "Serve an HTTP endpoint that classifies images, and the app on top of it, until Ctrl-C",

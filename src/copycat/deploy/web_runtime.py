@@ -61,9 +61,8 @@ def _download() -> bytes:
         command = [npm, "pack", PACKAGE, "--pack-destination", folder, "--ignore-scripts", "--silent"]
         try:
             subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True, timeout=TIMEOUT_SECONDS)
-            (file,) = Path(folder).glob("*.tgz")
-            content = file.read_bytes()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            content = b"".join(file.read_bytes() for file in Path(folder).glob("*.tgz"))
+        except (OSError, subprocess.SubprocessError) as error:
             said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
             reason = first_line(RuntimeError(str(said).strip() or "npm failed"))
             raise UserError(f"--format web: expected npm to download {PACKAGE}; {reason}.") from error
