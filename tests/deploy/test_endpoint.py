@@ -67,6 +67,24 @@ def test_many_images_are_answered_in_the_json_of_predict(
     check_answer(served, "/predict", "post", answer)
 
 
+def test_a_calibrated_run_answers_with_sets_unless_it_is_told_not_to(
+    tiny: Path, images: Sequence[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
+    call_copycat("calibrate", folder, "--coverage", "0.6")
+    for flags in ((), ("--uncalibrated",)):
+        capsys.readouterr()
+        call_copycat("predict", folder, *images, "--json", *flags)
+        expected = json.loads(capsys.readouterr().out)["predictions"]
+        runs = AppRuns({"run": open_run(folder)}, max_pixels=MAX_PIXELS, calibrated=not flags)
+        served = make_application(runs)
+        answer = post_form(served, [(str(file), file.read_bytes()) for file in images])
+        assert answer[2]["predictions"] == expected
+        assert ("set" in expected[0]) is not bool(flags)
+        check_answer(served, "/predict", "post", answer)
+        runs.close()
+
+
 @pytest.mark.parametrize("kind", ["image/png", "image/x-own; charset=x", "application/octet-stream", None])
 def test_one_image_is_the_body_itself(
     kind: str | None, served: Starlette, folder: Path, images: Sequence[Path], capsys: pytest.CaptureFixture[str]
