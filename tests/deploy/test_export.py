@@ -44,10 +44,10 @@ EXPORTED = [
         "torch": ["sequential", "cnn"],
         "onnx": ["deep", "cnn"],
         "openvino": ["cnn"],
-        "aotinductor": ["logistic"],
     }.items()
     for name in names
 ]
+EXPORTED.append(pytest.param("logistic", "aotinductor", id="logistic-aotinductor", marks=pytest.mark.compiler))
 
 
 @pytest.fixture(scope="module")
