@@ -32,10 +32,10 @@ check: $(VENV)/.tools
 	$(VENV)/bin/hadolint Dockerfile
 
 test: check
-	$(PYTEST) -m 'not slow and not browser and not server and not torchvision and not compiler'
+	$(PYTEST) -m 'not slow and not browser and not server and not torchvision'
 
 test-all: check
-	$(PYTEST) -m 'not torchvision and not compiler'
+	$(PYTEST) -m 'not torchvision'
 
 docs: $(VENV)/.tools
 	$(RUN) sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs build/docs

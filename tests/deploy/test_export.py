@@ -47,7 +47,7 @@ EXPORTED = [
     }.items()
     for name in names
 ]
-EXPORTED.append(pytest.param("logistic", "aotinductor", id="logistic-aotinductor", marks=pytest.mark.compiler))
+EXPORTED.append(pytest.param("logistic", "aotinductor", id="logistic-aotinductor", marks=pytest.mark.slow))
 
 
 @pytest.fixture(scope="module")
