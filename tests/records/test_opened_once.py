@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -73,8 +73,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 def _servers_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
     monkeypatch.setattr("copycat.inspection.tensorboard.board.launch", lambda *_, **__: "an address")
-    ended = SimpleNamespace(wait=lambda _: True)
-    monkeypatch.setattr("copycat.inspection.tensorboard.board.threading", SimpleNamespace(Event=lambda: ended))
+    monkeypatch.setattr("copycat.inspection.tensorboard.board.time", SimpleNamespace(sleep=_interrupt))
+
+
+def _interrupt(_: float) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("_servers_end_at_once")

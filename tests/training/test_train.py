@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_the_manifest_records_request_provenance_and_results(tiny: Path, tmp_pat
     manifest = json.loads((outcome.folder / "run.json").read_text())
     assert manifest["status"] == "completed"
     assert "seed=0" in manifest["request"]["overrides"]
-    assert manifest["provenance"]["environment"]["packages"]["torch"] == torch.__version__
+    assert manifest["provenance"]["environment"]["packages"]["torch"] == version("torch")
     assert manifest["provenance"]["environment"]["threads"] == torch.get_num_threads()
     assert manifest["data"]["images"] == {"train": 16, "val": 8}
     assert manifest["results"]["epochs"] == 3

@@ -2,9 +2,11 @@
 
 import os
 import sys
+from argparse import Action, ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -97,7 +99,27 @@ def _ask_hydra(words: Sequence[str]) -> None:
 
 
 def _run_hydra() -> None:
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
+    with _help_as_text():
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=MAIN)(lambda _: None)()
+
+
+@contextmanager
+def _help_as_text() -> Iterator[None]:
+    """Turn the help of Hydra's options into text: one is an object, which argparse refuses since Python 3.14."""
+    parser_class: Any = ArgumentParser
+    if (check := getattr(parser_class, "_check_help", None)) is None:
+        yield
+        return
+
+    def check_text(parser: ArgumentParser, action: Action) -> None:
+        action.help = action.help and str(action.help)
+        check(parser, action)
+
+    parser_class._check_help = check_text
+    try:
+        yield
+    finally:
+        parser_class._check_help = check
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PATIENCE_SECONDS = 2.0
+"""Seconds that Windows may refuse a file's replacement, since another process reads the file."""
 
 
 @contextmanager
@@ -17,11 +21,25 @@ def replaced_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
     try:
         yield temporary
-        temporary.replace(path)
+        replace_file(temporary, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, to: Path) -> None:
+    """Rename a file over another; on Windows, which replaces no open file, wait for its readers."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            path.replace(to)
+        except PermissionError as error:
+            if not getattr(error, "winerror", None) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -45,6 +45,8 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
     for key in MANAGED_TRAINER_KEYS:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
+    if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
+        yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
     mixed = str(trainer.get("precision", "")).endswith("-mixed")
     if mixed and is_option(loss, "loss", "bce", "auto") and trainer.get("accelerator") != "cpu":
         yield (

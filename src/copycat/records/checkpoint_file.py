@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from copycat.config.atomic_write import write_whole
+from copycat.config.atomic_write import replace_file, write_whole
 from copycat.records.signature import is_signed, sign
 
 MARK = b"copycat blake2b "
@@ -30,7 +30,7 @@ def keep_previous(path: Path, kept: Path) -> None:
     except OSError:  # a file system without links
         copy(path, kept)
         return
-    temporary.replace(kept)
+    replace_file(temporary, kept)
     temporary.unlink(missing_ok=True)  # replace does nothing where both names are of one file
 
 

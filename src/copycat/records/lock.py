@@ -4,15 +4,16 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from copycat.config.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows: a run is not locked there
+except ImportError:  # Windows, where filelock locks
     fcntl = None  # type: ignore[assignment]
 
 FILE = ".lock"
@@ -20,6 +21,8 @@ RUNNING, KILLED = "running", "killed"
 """Recorded status of a run that has not ended, and its displayed status where no process holds the lock."""
 _FLOCK, _TYPE = ("hhqqi", 0) if sys.platform.startswith("linux") else ("qqihhi", 3)
 """Format of C's struct flock, and the index of the lock type in it."""
+QUERY_SECONDS = 0.5
+"""Seconds to wait for a lock where a query takes it as well, as on Windows."""
 _held: set[Path] = set()
 _guard = threading.Lock()
 """Guards all lock files: closing one releases every lock that this process has on it."""
@@ -32,13 +35,10 @@ class LockedError(UserError):
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
     """Hold the lock of a run folder or sweep folder; raise a LockedError where another process holds it."""
-    if fcntl is None:
-        yield
-        return
     file, whole = folder / FILE, folder.resolve()
     with _guard:
-        descriptor = _acquire(file)
-        if descriptor is None:
+        release = _acquire(file)
+        if release is None:
             raise LockedError(f"{folder}: expected a {of} that stopped; it is still running.")
         _held.add(whole)
     try:
@@ -46,22 +46,16 @@ def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
     finally:
         with _guard:
             _held.discard(whole)
-            try:
-                file.unlink(missing_ok=True)
-            finally:
-                os.close(descriptor)
+            release()
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process holds the lock of a run folder or sweep folder; True where it cannot be queried.
-
-    Return False on operating systems without such locks: a sweep would wait forever.
-    """
-    if fcntl is None:
-        return False
+    """Return whether a process holds the lock of a run folder or sweep folder; True where it cannot be queried."""
     with _guard:
         if folder.resolve() in _held:
             return True
+        if sys.platform == "win32" or fcntl is None:
+            return (folder / FILE).exists() and not _is_free(folder / FILE)
         try:
             descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
@@ -81,13 +75,15 @@ def is_locked(folder: Path) -> bool:
 
 def current_status(status: str, *folders: Path) -> str:
     """Return the recorded status, but `killed` for `running` where no process holds one of the locks."""
-    if fcntl is None or status != RUNNING or any(map(is_locked, folders)):
+    if status != RUNNING or any(map(is_locked, folders)):
         return status
     return KILLED
 
 
-def _acquire(file: Path) -> int | None:
-    """Return a descriptor that holds the lock; None where another process does."""
+def _acquire(file: Path) -> Callable[[], None] | None:
+    """Take the lock, and return what removes and releases it; None where another process holds it."""
+    if sys.platform == "win32" or fcntl is None:
+        return _acquire_file_lock(file, seconds=QUERY_SECONDS)
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -99,5 +95,40 @@ def _acquire(file: Path) -> int | None:
         # the previous holder may have removed the file meanwhile: another process would then lock a new file
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
-                return descriptor
+                return partial(_release, file, descriptor)
         os.close(descriptor)
+
+
+def _release(file: Path, descriptor: int) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _acquire_file_lock(file: Path, *, seconds: float) -> Callable[[], None] | None:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        return None
+
+    def release() -> None:
+        lock.release()
+        with suppress(OSError):  # another process queries it
+            file.unlink(missing_ok=True)
+
+    return release
+
+
+def _is_free(file: Path) -> bool:
+    """Return whether nobody holds a lock, by taking it for a moment."""
+    try:
+        release = _acquire_file_lock(file, seconds=0)
+    except OSError:
+        return False
+    if release:
+        release()
+    return release is not None

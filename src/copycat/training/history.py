@@ -89,5 +89,5 @@ class MetricsCSVLogger(Logger):
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("rb+") as file:  # Windows flushes no file that was opened to be read
         os.fsync(file.fileno())

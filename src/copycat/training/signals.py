@@ -1,6 +1,8 @@
 """End a run between two steps on a signal, with a checkpoint to resume from."""
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,9 +15,9 @@ from copycat.data.loaders import Batch
 from copycat.training.checkpoints import LastCheckpoint, between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK")
 """SIGINT: Ctrl-C. SIGTERM: `kill`, SLURM's preemption. SIGHUP: a closed terminal. SIGQUIT: Ctrl-\\. SIGUSR1, SIGUSR2:
-`sbatch --signal` before a time limit."""
+`sbatch --signal` before a time limit. SIGBREAK: Ctrl-Break on Windows, which has the first two of the others alone."""
 GRACE_SECONDS = 3.5
 """Seconds that a step or validation may still take before it is aborted; the previous checkpoint stays then."""
 
@@ -41,6 +43,8 @@ class SignalHandler(MultiStepCallback):
         """Callback that saves the run; None: a signal ends the run at once."""
         self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None
+        self._timer: threading.Timer | None = None
+        self._is_overdue = False  # whether the signal that comes is the timer's
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -77,6 +81,10 @@ class SignalHandler(MultiStepCallback):
     on_validation_start = on_train_start
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._is_overdue:
+            self._is_overdue = False
+            self._abort(number, frame)
+            return
         if self.deferred:
             self._deferred_signal = number
             return
@@ -93,8 +101,19 @@ class SignalHandler(MultiStepCallback):
             raise InterruptedRun(self.received)
 
     def _set_alarm(self, seconds: float) -> None:
-        if hasattr(signal, "setitimer"):
+        if sys.platform != "win32" and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, seconds)
+            return
+        if self._timer:  # Windows has no alarm: a thread interrupts the main one
+            self._timer.cancel()
+        if seconds:
+            self._timer = threading.Timer(seconds, self._end_grace)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_grace(self) -> None:
+        self._is_overdue = True
+        _thread.interrupt_main()
 
     def _stop_if_requested(self, trainer: pl.Trainer) -> None:
         if self.received:

@@ -94,7 +94,7 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
 
 def _discard_rest(stream: TolerantStream) -> None:
     """Redirect the buffered rest to nowhere, on which Python would fail at its exit."""
-    with open(os.devnull, "w") as nowhere, suppress(OSError):  # a stream in memory has no descriptor
+    with open(os.devnull, "wb") as nowhere, suppress(OSError):  # a stream in memory has no descriptor
         os.dup2(nowhere.fileno(), stream.fileno())
 
 

@@ -126,14 +126,14 @@ def _write(logger: SummaryLogger, tensors: Mapping[str, Tensor], epoch: int) -> 
 
 
 def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
-    values = tensor.float().flatten()
+    values = tensor.float().flatten().cpu()  # MPS has no float64
     values = values[values.isfinite()]
     if not values.numel():
         return
     low, high = (float(v) for v in values.aminmax())
     if low == high:  # bins need a width
         low, high = low - 0.5, high + 0.5
-    counts = torch.histc(values.cpu(), bins=BINS, min=low, max=high)
+    counts = torch.histc(values, bins=BINS, min=low, max=high)
     edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64)
     # torch itself counts into 1549 bins, and takes 30 times as long
     summary: Summary = histogram_raw(  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-import threading
+import time
 import webbrowser
 from collections.abc import Callable, Set
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
         UserError: where the folder does not exist, or the port is taken.
     """
     check_folder(folder)
-    with tempfile.TemporaryDirectory(prefix="copycat-board-") as names:
+    with tempfile.TemporaryDirectory(prefix="copycat-board-", ignore_cleanup_errors=True) as names:
         links = RunLinks(folder, Path(names))
         links.update()
         address = launch(Path(names), varied=links.varied, title=str(folder), port=port)
@@ -36,9 +36,9 @@ def serve(folder: Path, *, port: int, browser: bool) -> None:
             print_line("no run in it has TensorBoard's files yet: those that begin show as they do")
         if browser:
             webbrowser.open(address)
-        ended = threading.Event()
         try:
-            while not ended.wait(REFRESH_SECONDS):
+            while True:
+                time.sleep(REFRESH_SECONDS)  # Ctrl-C ends it on Windows too
                 links.update()
         except KeyboardInterrupt:
             print_line("")

@@ -1,18 +1,20 @@
 """Run trials in worker processes on one machine; each takes the next trial as soon as it is free."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Self
+from typing import Any, Self
 
 from omegaconf import DictConfig
 
+from copycat.config.cores import available_cores
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, get_hydra_overrides
@@ -21,8 +23,11 @@ from copycat.training.signals import ending_signals
 
 SHUTDOWN_SECONDS = 8.0
 """Seconds that workers have to save their trials after a signal ended the sweep."""
-TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
 """Signals that a terminal sends to all processes of its foreground group."""
+
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+"""A fork server imports torch once and then forks workers quickly; the system's libraries of macOS break in forks."""
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Worker:
     """Hold a worker process, its pipe, its GPU, and the trial that it runs."""
 
     process: BaseProcess
-    pipe: Connection
+    pipe: "Connection[Any, Any]"
     device: str | None
     job: Job | None = None
 
@@ -45,20 +50,18 @@ class Pool:
     """
 
     def __init__(self, config: DictConfig, *, workers: int | None, threads: int | None) -> None:
-        """Start the server that forks workers; they start with their first trials."""
+        """Start the server that forks workers, where there is one; they start with their first trials."""
         self.hydra_overrides = get_hydra_overrides(config)
-        cores, self.devices = len(os.sched_getaffinity(0)), _list_devices(str(config.trainer.accelerator))
+        cores, self.devices = available_cores(), _list_devices(str(config.trainer.accelerator))
         self.count = workers or len(self.devices) or cores
         self.threads = threads or max(1, cores // self.count)
-        # a fork server imports torch once and then forks workers quickly
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([serve.__module__])
-        # a terminal signals the server too, which would end it, or print a traceback from its imports
-        numbers = [number for number in ending_signals() if number in TERMINAL_SIGNALS]
-        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-        forkserver.ensure_running()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        self._context: Any = multiprocessing.get_context(START_METHOD)
+        if START_METHOD == "forkserver":
+            from multiprocessing.forkserver import ensure_running
+
+            self._context.set_forkserver_preload([serve.__module__])
+            with _ignored_by_children():
+                ensure_running()
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
@@ -121,11 +124,31 @@ class Pool:
         device = min(self.devices, key=used_devices.count, default=None)
         arguments = theirs, list(sys.path), self.threads, device
         process = self._context.Process(target=serve, args=arguments, daemon=False)
-        process.start()
+        with _ignored_by_children():
+            process.start()
         theirs.close()
         worker = Worker(process, ours, device)
         self._workers.append(worker)
         return worker
+
+
+@contextmanager
+def _ignored_by_children() -> Iterator[None]:
+    """Let processes that are started inside ignore what a terminal sends to all of its processes.
+
+    It would end a fork server, or print a traceback from a worker's imports.
+    """
+    numbers = [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    if sys.platform == "win32":  # where children inherit this alone; it covers Ctrl-C, not Ctrl-Break
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
+    try:
+        yield
+    finally:
+        if sys.platform == "win32":
+            ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _list_devices(accelerator: str) -> list[str]:

@@ -14,7 +14,8 @@ from copycat.sweeps.launchers.trial import compose_and_run
 
 def serve(pipe: Connection, path: list[str], threads: int, device: str | None) -> None:
     """Run trials in a worker process until the pipe is closed; `device` is its GPU."""
-    os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
     multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
     if device is not None:

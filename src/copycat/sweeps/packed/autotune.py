@@ -3,7 +3,9 @@
 import copy
 import logging
 import os
+import sys
 import time
+from contextlib import suppress
 
 import torch
 
@@ -118,21 +120,28 @@ def _estimate_bytes(parts: RunComponents) -> int:
 
 def _max_open_folders() -> int:
     """Raise the limit of open files, and return the number of run folders that may be open at once."""
-    try:
+    if sys.platform != "win32":
         import resource
-    except ImportError:  # Windows
-        return 64
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_PER_RUN * 512 if hard == resource.RLIM_INFINITY else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, (wanted - RESERVED_FILES) // FILES_PER_RUN)
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES_PER_RUN * 512 if hard == resource.RLIM_INFINITY else hard
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):  # macOS has a lower limit than it says
+            wanted = soft
+        return max(1, (wanted - RESERVED_FILES) // FILES_PER_RUN)
+    return 64
 
 
 def _free_bytes(device: torch.device) -> float:
-    """Return the free bytes of a GPU's memory, else of main memory; infinite if the system does not tell."""
+    """Return the free bytes of a GPU's memory, else of main memory; infinite if the system does not tell.
+
+    macOS tells the size of main memory alone, and Windows nothing: MAX_STEP_SECONDS and open files limit a pack there.
+    """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError):
-        return float("inf")
+    if hasattr(os, "sysconf"):
+        for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+            with suppress(ValueError, OSError):
+                return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
+    return float("inf")

@@ -3,11 +3,12 @@
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -16,6 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from copycat.config.errors import UserError
 from copycat.config.extras import install_command
 from copycat.config.suggestions import first_line
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 try:
     import fcntl
@@ -31,8 +35,17 @@ REMEDY = "Move it away, and type the same again: the study is made anew from the
 log = logging.getLogger(__name__)
 
 
+def make_lock(path: Path) -> "ProcessLock | FileLock":
+    """Return a lock of a journal that ends with its process, while Optuna's own would block others for 30 s."""
+    if fcntl is not None:
+        return ProcessLock(path)
+    from filelock import FileLock
+
+    return FileLock(path)
+
+
 class ProcessLock:
-    """Lock a journal; the lock ends with its process, while Optuna's own would block others for 30 s."""
+    """Lock a journal by a record lock."""
 
     def __init__(self, path: Path) -> None:
         """Lock by this file."""
@@ -41,7 +54,8 @@ class ProcessLock:
     def acquire(self) -> bool:
         """Wait for the lock and take it."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         return True
 
     def release(self) -> None:
@@ -58,7 +72,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     if url is None:
         path = folder / JOURNAL
-        lock: Any = ProcessLock(path.with_name(f".{JOURNAL}.lock")) if fcntl else None
+        lock: Any = make_lock(path.with_name(f".{JOURNAL}.lock"))
         try:
             truncate_partial_line(path, lock)
             return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
@@ -95,7 +109,7 @@ def _describe_damage(path: Path) -> str:
     return " its lines do not go together."
 
 
-def truncate_partial_line(path: Path, lock: Any) -> None:
+def truncate_partial_line(path: Path, lock: "ProcessLock | FileLock | None") -> None:
     """Remove an incomplete last line, left by a full disk or a power loss: lines after it would be unreadable."""
     if not path.exists():
         return
