@@ -243,7 +243,8 @@ def test_a_large_jpeg_looks_the_same_as_its_png(tmp_path: Path) -> None:
 def test_every_mode_and_size_gives_uint8_of_three_channels_and_the_size(
     tmp_path: Path, mode: str, width: int, height: int, size: int, fit: str
 ) -> None:
-    path = save_image(tmp_path, Image.new(mode, (width, height)), "a.png" if mode == "P" else "a.tif")
+    options = {"compression": "tiff_lzw"} if mode == "YCbCr" else {}  # Pillow before 13 reads no other of its own
+    path = save_image(tmp_path, Image.new(mode, (width, height)), "a.png" if mode == "P" else "a.tif", **options)
     image = decode(path, size=size, fit=fit)
     assert (image.dtype, tuple(image.shape), image.is_contiguous()) == (torch.uint8, (3, size, size), True)
 

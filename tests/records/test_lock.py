@@ -61,10 +61,21 @@ def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(
     assert len(taken) == 2
 
 
-def test_without_locks_nothing_is_waited_for_and_nothing_is_called_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+def test_without_fcntl_filelock_locks_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)  # as on Windows
+    monkeypatch.setattr(lock, "QUERY_SECONDS", 0.05)
     with locked(tmp_path):
-        assert not is_locked(tmp_path)
-    assert current_status("running", tmp_path) == "running"
+        assert is_locked(tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", HOLD, str(tmp_path), "without fcntl"], capture_output=True, text=True, timeout=60
+        )
+        assert "still running" in done.stderr
+    assert not is_locked(tmp_path)
+    assert not (tmp_path / ".lock").exists()
+    with hold_lock(tmp_path, "without fcntl") as process:
+        assert current_status("running", tmp_path) == "running"
+        with pytest.raises(LockedError, match="still running"), locked(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+        assert current_status("running", tmp_path) == "killed"

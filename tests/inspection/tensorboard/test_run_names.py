@@ -26,6 +26,34 @@ def test_a_name_is_the_experiment_and_what_was_overridden_by_short_keys(tiny: Pa
     assert board.varied() == {"seed"}
 
 
+def test_without_symbolic_links_event_files_are_copied_as_they_grow(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("a required privilege is not held by the client")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    events = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "outputs").folder / "tensorboard"
+    (tmp_path / "names").mkdir()
+    board = RunLinks(tmp_path / "outputs", tmp_path / "names")
+    board.update()
+    (mirror,) = (tmp_path / "names").iterdir()
+    assert read_files(mirror) == read_files(events) != {}
+    first, second, *_ = [file for file in events.rglob("events*") if file.is_file()]
+    with first.open("ab") as file:
+        file.write(b"one more record")
+    second.unlink()
+    (events / "late").mkdir()
+    (events / "late" / "events.out.tfevents.0").write_bytes(b"of a resumed run")
+    board.update()
+    assert read_files(mirror) == read_files(events)
+    assert all(file.stat().st_nlink == 1 for file in events.rglob("*") if file.is_file())
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     data = ("data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1")

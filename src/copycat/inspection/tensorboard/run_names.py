@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ IGNORED_KEYS = ("experiment", "output_dir", "sweep.folder", "data.root", "data.f
 class RunLinks:
     """Link the event files of runs under unique names in an empty folder.
 
-    TensorBoard calls a run by its path below the folder that it serves, and follows links.
+    TensorBoard calls a run by its path below the folder that it serves, and follows links. Where there are no symbolic
+    links, as on Windows without its developer mode, `update` copies the files: of those with hard links, other
+    commands would say that they are another folder's.
     """
 
     def __init__(self, root: Path, names: Path) -> None:
@@ -33,6 +37,8 @@ class RunLinks:
         self.root, self.names = root.absolute(), names
         self._known: dict[Path, str] = {}
         self._refused: set[Path] = set()
+        self._mirrored: dict[Path, Path] = {}
+        """Folders of event files that could not be linked, and the folders that mirror them."""
         self._occurrences: Counter[tuple[str, str]] = Counter()
         """Number of linked runs that ask for a key and value."""
 
@@ -51,6 +57,8 @@ class RunLinks:
 
     def update(self) -> None:
         """Link new runs; report those whose event files lead out of their folder on standard error, and skip them."""
+        for events, mirror in self._mirrored.items():
+            _mirror_files(events, mirror)
         for run in find_runs(self.root):
             events = run / EVENTS
             if run in self._known or run in self._refused or events.is_symlink() or not events.is_dir():
@@ -63,15 +71,36 @@ class RunLinks:
                 continue
             request, trial = _request(run), _trial(run)
             name = self._free(_make_name(run, request, trial, root=self.root))
-            os.symlink(events, self.names / name, target_is_directory=True)
+            self._link(events, self.names / name)
             self._known[run] = name
             self._occurrences.update((key, repr(value)) for key, value in _overridden_values(request, trial).items())
+
+    def _link(self, events: Path, place: Path) -> None:
+        try:
+            os.symlink(events, place, target_is_directory=True)
+        except OSError:
+            self._mirrored[events] = place
+            _mirror_files(events, place)
 
     def _free(self, name: str) -> str:
         used = set(self._known.values())
         if name not in used:
             return name
         return next(f"{name} ({number})" for number in range(2, len(used) + 3) if f"{name} ({number})" not in used)
+
+
+def _mirror_files(folder: Path, mirror: Path) -> None:
+    """Copy what event files grew by since they were last copied, and remove copies of removed files."""
+    files = {file.relative_to(folder): file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()}
+    for name, file in files.items():
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as source, (mirror / name).open("ab") as copy:
+            source.seek(copy.tell())
+            shutil.copyfileobj(source, copy)
+    for place in mirror.rglob("*"):
+        if place.is_file() and place.relative_to(mirror) not in files:
+            with suppress(OSError):  # TensorBoard reads it
+                place.unlink()
 
 
 def run_name(run: Path, *, root: Path, manifest: Mapping[str, Any] | None) -> str:
