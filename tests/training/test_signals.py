@@ -1,48 +1,40 @@
-"""Which signals end a run, and how often."""
+"""The signals of a run where there is no alarm, and those of Windows."""
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
+import time
 
 import pytest
 
+from copycat.training import signals
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.signals import SignalHandler
+from copycat.training.signals import InterruptedRun, SignalHandler
 
 
-@pytest.fixture(autouse=True)
-def _hangup_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGHUP)
-    yield
-    signal.signal(signal.SIGHUP, before)
+def test_without_an_alarm_a_step_that_takes_long_is_aborted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.delattr(signal, "SIGALRM")
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.05)
+    handler = SignalHandler()
+    handler.last = LastCheckpoint.__new__(LastCheckpoint)
+    with handler.listening(), pytest.raises(InterruptedRun, match="SIGTERM"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(500):  # a step that never ends
+            time.sleep(0.01)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
-def test_a_signal_asks_a_run_to_stop(name: str, tmp_path: Path) -> None:
-    stop, number = SignalHandler(), signal.Signals[name]
-    stop.last = LastCheckpoint(str(tmp_path))
-    before = signal.getsignal(number)
-    with stop.listening():
-        os.kill(os.getpid(), number)
-        assert stop.received == name
-    assert signal.getsignal(number) == before
+def test_without_an_alarm_a_run_that_ends_in_time_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.05)
+    handler = SignalHandler()
+    handler.last = LastCheckpoint.__new__(LastCheckpoint)
+    with handler.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert handler.received == "SIGTERM"
+    time.sleep(0.1)  # the timer would interrupt here
 
 
-def test_a_second_ctrl_c_is_an_order_but_a_second_hangup_is_the_same_closed_terminal(tmp_path: Path) -> None:
-    stop = SignalHandler()
-    stop.last = LastCheckpoint(str(tmp_path))
-    with stop.listening():
-        os.kill(os.getpid(), signal.SIGHUP)
-        os.kill(os.getpid(), signal.SIGHUP)  # the shell in the terminal sends it too
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_under_nohup_a_hangup_ends_nothing(tmp_path: Path) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stop = SignalHandler()
-    stop.last = LastCheckpoint(str(tmp_path))
-    with stop.listening():
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop.received is None
+def test_signals_that_the_system_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
+        monkeypatch.delattr(signal, name)
+    assert [number.name for number in signals.ending_signals()] == ["SIGINT", "SIGTERM"]
