@@ -8,14 +8,14 @@ from copycat.config import atomic_write
 from copycat.config.atomic_write import write_whole
 
 
-class SharingViolation(PermissionError):
+class SharingError(PermissionError):
     winerror = 32
 
 
 def test_a_file_that_another_process_reads_is_replaced_once_it_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace, refusals = Path.replace, [SharingViolation(), SharingViolation()]
+    replace, refusals = Path.replace, [SharingError(), SharingError()]
 
     def refused_twice(path: Path, to: Path) -> Path:
         if refusals:
@@ -27,7 +27,7 @@ def test_a_file_that_another_process_reads_is_replaced_once_it_is_closed(
     assert (tmp_path / "run.json").read_bytes() == b"content"
 
 
-@pytest.mark.parametrize("error", [SharingViolation, PermissionError])
+@pytest.mark.parametrize("error", [SharingError, PermissionError])
 def test_a_file_that_stays_open_or_may_not_be_written_is_an_error_and_leaves_nothing(
     error: type[PermissionError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

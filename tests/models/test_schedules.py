@@ -57,9 +57,8 @@ def test_a_warm_up_into_cosine_has_the_rates_of_torch_s_sequence(total: int, dat
     )
     first = partial(lr_scheduler.LinearLR, start_factor=0.01, total_iters=warmup)
     second = partial(lr_scheduler.CosineAnnealingLR, T_max=total - warmup, eta_min=floor)
-    theirs = record_fresh(
-        make_momentum, partial(torch_sequence, first=first, second=second, milestone=warmup), steps=total
-    )
+    both = partial(torch_sequence, first=first, second=second, milestone=warmup)
+    theirs = record_fresh(make_momentum, both if warmup else second, steps=total)
     assert mine == theirs
     assert max(rate for rate, _ in mine) == pytest.approx(0.1)
 

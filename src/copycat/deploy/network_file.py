@@ -36,7 +36,7 @@ def write_network(
         return
     module = replace(predictor, network=_as_floats(form, predictor)).module.eval()
     example = torch.zeros(2, 3, predictor.size, predictor.size, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=2**31 - 1)  # torch before 2.8 asks for a limit
+    batch = torch.export.Dim("batch", min=1)
     try:
         with _muted_exporters():
             program = torch.export.export(module, (example,), dynamic_shapes={"image": {0: batch}}, strict=False)

@@ -21,11 +21,10 @@ class ProbabilityNetwork(nn.Module):
         super().__init__()
         self.network, self.loss, self.temperature = network, loss, temperature
         self.dtype = next(network.parameters(), torch.empty(0)).dtype
-        self.image_dtype = torch.promote_types(self.dtype, torch.float32)  # here, as torch 2.6 cannot export it
 
     def forward(self, image: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] to [B, classes] probabilities."""
-        return self.probabilities(to_float(image, self.image_dtype))
+        return self.probabilities(to_float(image, torch.promote_types(self.dtype, torch.float32)))
 
     def probabilities(self, image: Tensor) -> Tensor:
         """Map floats [B, 3, size, size] in [0, 1] to [B, classes] probabilities."""

@@ -1,6 +1,5 @@
 """Create learning-rate schedules of several phases from torch's schedulers."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,11 +27,13 @@ def warmup_cosine(
     start_factor: float = 0.01,
     eta_min: float = 0.0,
     warmup: float | None = None,  # noqa: ARG001, the configured length that `warmup_iters` was derived from
-) -> "SequenceLR":
+) -> "SequenceLR | CosineAnnealingLR":
     """Raise the rate linearly for `warmup_iters`, then lower it along half a cosine up to `total_iters`.
 
     Source: Goyal et al. 2017, Accurate, Large Minibatch SGD; Loshchilov and Hutter 2017, SGDR.
     """
+    if not warmup_iters:  # torch before 2.13 begins with the first rate of a sequence in any case
+        return CosineAnnealingLR(optimizer, T_max=total_iters, eta_min=eta_min)
     first = partial(LinearLR, start_factor=start_factor, total_iters=warmup_iters)
     second = partial(CosineAnnealingLR, T_max=total_iters - warmup_iters, eta_min=eta_min)
     one, two, starts = _make_both(optimizer, first, second)
@@ -97,13 +98,9 @@ class SequenceLR(SequentialLR):
 
     def step(self) -> None:  # type: ignore[override]
         """Take a step of the present schedule."""
-        if self.last_epoch + 1 != self._milestones[0]:
-            super().step()
-            return
-        _update_settings(self.optimizer, self._second_settings)
-        with warnings.catch_warnings():  # torch 2.6 calls step(0), and warns of its own call
-            warnings.filterwarnings("ignore", "The epoch parameter", UserWarning)
-            super().step()
+        if self.last_epoch + 1 == self._milestones[0]:
+            _update_settings(self.optimizer, self._second_settings)
+        super().step()
 
 
 class PlateauSequence(ReduceLROnPlateau):

@@ -62,6 +62,7 @@ def build_components(
     optimizer = build_target("optimizer", config["optimizer"])
     check_node("scheduler", scheduler_node(fill_lengths(config["scheduler"], total=2, per_epoch=1)))
     _check_late_targets(config)
+    _check_precision(config)
     if data is None:
         config = fill_image_size(config)
         data = build_training_data(config)
@@ -120,6 +121,15 @@ def scheduler_node(node: Config) -> dict[str, Any]:
     """Return a scheduler's node without the keys that the classifier takes, also in the schedules of a sequence."""
     own = {name: value for name, value in node.items() if name not in CLASSIFIER_KEYS}
     return own | {part: scheduler_node(own[part]) for part in PARTS if isinstance(own.get(part), Mapping)}
+
+
+def _check_precision(config: Config) -> None:
+    """Refuse float64 on Apple's GPU, which has none; a Trainer takes it by default."""
+    chosen = config["trainer"].get("accelerator", "auto") in ("auto", "gpu", "mps")
+    if chosen and trains_in_float64(config) and torch.backends.mps.is_available():
+        raise UserError(
+            "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
+        )
 
 
 def _without(node: Config, names: Sequence[str]) -> dict[str, Any]:
