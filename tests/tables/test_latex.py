@@ -91,6 +91,6 @@ def test_markdown_shows_the_text(label: str, title: str) -> None:
     lines = list(markdown.render_markdown(PaperTable([title], [(title, "minimize")], rows, [label])))
     html = MarkdownIt("commonmark").enable("table").render("\n".join(lines))
     cells = [unescape(cell).strip() for cell in re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", html, re.DOTALL)]
-    shown = [printable(title), f"{printable(title)} ↓", "runs"]
+    shown = [printable(title), f"{printable(title)} ↓", "runs below"]
     shown += [printable(label), "<strong>0.5 ± 0.1</strong>", "1", "a", "0.4 †", "2"]
     assert cells == [text.strip() for text in shown]

@@ -2,7 +2,7 @@
 
 import sys
 
-from commands import call
+from commands import call  # type: ignore[import-not-found]
 
 if __name__ == "__main__":  # workers import this file too
     words = ["-m", "data=folder", f"data.root={sys.argv[1]}", "data.image_size=8", "optimizer.lr=0.1,0.01"]

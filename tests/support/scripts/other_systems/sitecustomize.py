@@ -172,10 +172,10 @@ def flush_writable(file: Any) -> None:
 
 
 fsync = os.fsync
-builtins.__import__ = import_for_system
+builtins.__import__ = import_for_system  # type: ignore[assignment]
 multiprocessing.set_start_method("spawn")  # the default of both
 if SYSTEM == "win32":
-    os.fsync = flush_writable
+    os.fsync = flush_writable  # type: ignore[assignment]
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
     kernel = SimpleNamespace(SetConsoleCtrlHandler=lambda handler, ignored: 1)
     ctypes.windll = SimpleNamespace(kernel32=kernel)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from commands import call
+from commands import call  # type: ignore[import-not-found]
 
 
 def end_third_epoch() -> None:
