@@ -7,8 +7,15 @@ from pathlib import Path
 
 from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
+from copycat.config.errors import UserError
 from copycat.config.printable import print_line
+from copycat.config.suggestions import did_you_mean
 from copycat.data.sources.root import check_image_folder, check_typed_root
+
+KINDS = ("duplicates", "labels", "outliers", "blank", "blurred", "small", "elongated")
+"""Kinds of findings of a deep check."""
+DEFAULT_EXCLUDE = ("duplicates", "blank")
+"""Kinds that are left out by default: they need no judgment."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -37,6 +44,23 @@ def run(words: Sequence[str]) -> int:
         metavar="OVERRIDE",
         help="data to check, as in data=cats data.fold=2 (default: data=drawn)",
     )
+    check.add_argument(
+        "--deep",
+        action="store_true",
+        help="look at every image: near-duplicates, suspect labels, outliers, blank and blurred images, sizes",
+    )
+    check.add_argument(
+        "--to", type=Path, metavar="FILE", help="of --deep: the page with thumbnails (default: data-check.html)"
+    )
+    check.add_argument("--csv", type=Path, metavar="FILE", help="of --deep: write a table for data=csv")
+    check.add_argument(
+        "--exclude",
+        metavar="KINDS",
+        help=f"of --csv: what to leave out, of {','.join(KINDS)}, or none (default: {','.join(DEFAULT_EXCLUDE)})",
+    )
+    check.add_argument(
+        "--predictions", type=Path, metavar="SWEEP", help="of --deep: judge labels by a recorded sweep over data.fold"
+    )
     draw = add("draw", "Write the drawn images as PNG files, one sub-folder per class", _draw)
     draw.add_argument("folder", type=Path, metavar="FOLDER", help="destination, created if it does not exist")
     draw.add_argument(
@@ -58,6 +82,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    exclude = _check_deep_flags(arguments)
     check_typed_root(arguments.overrides)
     from copycat.config.compose import compose
     from copycat.config.own_modules import allow_own_modules
@@ -71,11 +96,39 @@ def _check(arguments: argparse.Namespace) -> int:
 
     data = fill_image_size(config)["data"]
     stops = data.get("on_unreadable") == "stop"
-    check = print_check(build_data({**data, "on_unreadable": "skip"} if stops else data, seed=config["seed"]))
+    module = build_data({**data, "on_unreadable": "skip"} if stops else data, seed=config["seed"])
+    check = print_check(module)
+    if arguments.deep:
+        from copycat.inspection.quality.deep_report import report_deep_check
+
+        report_deep_check(
+            module,
+            to=arguments.to or Path("data-check.html"),
+            table=arguments.csv,
+            exclude=exclude,
+            predictions=arguments.predictions,
+        )
     if not (stops and check.unreadable):
         return DONE
     print_line("training stops at unreadable files: mend or remove them, or leave them out by data.on_unreadable=skip")
     return FAILED
+
+
+def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
+    """Check the flags that belong to `--deep`, and return the kinds of findings to exclude."""
+    for flag in ("to", "csv", "exclude", "predictions"):
+        needed = "csv" if flag == "exclude" else "deep"
+        if getattr(arguments, flag) is not None and not getattr(arguments, needed):
+            raise UserError(f"--{flag}: expected --{needed} too{' FILE' if needed == 'csv' else ''}.")
+    if (folder := arguments.predictions) is not None and not folder.is_dir():
+        raise UserError(f"--predictions: expected the folder of a sweep; got {folder}.")
+    if arguments.exclude in (None, "none"):
+        return DEFAULT_EXCLUDE if arguments.exclude is None else ()
+    kinds = [word.strip() for word in arguments.exclude.split(",")]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"--exclude: expected some of {', '.join(KINDS)}; got {kind!r}.{did_you_mean(kind, KINDS)}")
+    return kinds
 
 
 def _draw(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,8 @@ EXTRAS = {
     "kornia": "augmentation",
     "datasets": "hub",
     "captum": "attributions",
+    "cleanlab": "quality",
+    "sklearn": "quality",
     "starlette": "app",
     "uvicorn": "app",
     "python_multipart": "app",

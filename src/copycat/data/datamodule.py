@@ -74,6 +74,8 @@ class DataModule(pl.LightningDataModule):
         self._floats: dict[str, FloatImages] = {}
         self._device = torch.device("cpu")
         self._is_exact = False
+        self.has_official_parts = False
+        """Whether the parts are the source's own; known once they are read."""
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -90,11 +92,14 @@ class DataModule(pl.LightningDataModule):
             low, high = part.labels.aminmax()
             if low < 0 or high > most:
                 raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
-        return split(loaded, **self._split)  # type: ignore[arg-type]
+        parts = split(loaded, **self._split)  # type: ignore[arg-type]
+        self.has_official_parts = parts["train"] is loaded["train"]
+        return parts
 
     def share_parts(self, other: "DataModule") -> None:
         """Share the parts of a module that has the same source and split, instead of reading them again."""
         self.__dict__["parts"], self._floats = other.parts, other._floats
+        self.has_official_parts = other.has_official_parts
         self.source = other.source  # which may learn its classes only as it loads
 
     @cached_property

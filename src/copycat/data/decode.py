@@ -5,13 +5,13 @@ Long, since `copycat export` copies it as one file, by which its script decodes:
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import PIL
@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 FIT_MODES = ("crop", "squash", "pad")
 
 # Pillow registers these formats but does not decode them itself: EPS starts Ghostscript, which runs the file as a
@@ -124,6 +125,24 @@ def decode_pixels(
         UnreadableImage: where the file is missing, empty, truncated, no image, or has more than `max_pixels`.
     """
     assert fit in FIT_MODES, fit
+
+    def convert(image: Image.Image) -> NDArray[np.uint8]:
+        # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
+        image.draft(None, (2 * size, 2 * size))
+        image.load()
+        return to_square_pixels(image, size=size, fit=fit)
+
+    return read_image(path, convert, max_pixels=max_pixels, content=content)
+
+
+def read_image(
+    path: Path, convert: Callable[[Image.Image], T], *, max_pixels: int | None = None, content: bytes | None = None
+) -> T:
+    """Open an image file and return what `convert` makes of it; the other arguments are those of `decode_pixels`.
+
+    Raises:
+        UnreadableImage: as `decode_pixels`, for any error of `convert` too.
+    """
     try:
         opened = path.open("rb") if content is None else BytesIO(content)
         with _pillow_settings.applied(max_pixels), opened as file:
@@ -134,10 +153,7 @@ def decode_pixels(
                 if limit is not None and image.width * image.height > limit:
                     reason = f"{image.width} x {image.height} pixels, {LIMIT_MESSAGE} {limit}"
                     raise UnreadableImage(path, reason, is_too_large=True)
-                # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
-                image.draft(None, (2 * size, 2 * size))
-                image.load()
-                return to_square_pixels(image, size=size, fit=fit)
+                return convert(image)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -151,10 +167,14 @@ def decode_pixels(
 
 def to_square_pixels(image: Image.Image, *, size: int, fit: str = "crop") -> NDArray[np.uint8]:
     """Convert an open image to uint8 [3, size, size], RGB, as `decode_pixels` describes."""
-    turn = _upright_transpose(image)
-    rgb = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
-    square = _make_square(rgb, size=size, fit=fit)
+    square = _make_square(to_upright_rgb(image), size=size, fit=fit)
     return np.ascontiguousarray(np.array(square).transpose(2, 0, 1))
+
+
+def to_upright_rgb(image: Image.Image) -> Image.Image:
+    """Convert an open image to RGB, turned upright by its EXIF orientation."""
+    turn = _upright_transpose(image)
+    return _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
 
 
 def _describe_error(error: Exception) -> str:

@@ -1,26 +1,32 @@
 """Decode image files at each access, and cache their digests between runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
+from PIL import Image
 from torch import Tensor
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
-from copycat.data.decode import decode, decoder_versions
+from copycat.data.decode import decode, decoder_versions, read_image
 from copycat.data.split import Decoder
 
+T = TypeVar("T")
 Stamp = tuple[int, int]
 """Two numbers that change when an encoded image does."""
 
 
+@runtime_checkable
 class EncodedImages(Decoder, Protocol):
     """Decode images at each access, and name each in the cache of digests."""
+
+    def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
+        """Return what `convert` makes of the open image `index`, in its own size."""
 
     def key(self, index: int) -> str:
         """Return the name of image `index` in the cache of digests."""
@@ -51,6 +57,10 @@ class LazyImages:
     def __getitem__(self, index: int) -> Tensor:
         """Decode image `index` to uint8 [3, size, size]."""
         return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+
+    def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
+        """Return what `convert` makes of the open image `index`, in its own size."""
+        return read_image(self.root / self.files[index], convert, max_pixels=self.max_pixels)
 
     def key(self, index: int) -> str:
         """Return the file of image `index`, relative to the root."""

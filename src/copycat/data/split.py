@@ -62,6 +62,8 @@ class Part:
     """Images left out because the test part has them, or their group, too."""
     groups: Sequence[str] | None = None
     """Group of each image, such as the animal or patient on it: a split keeps a group in one part. None: no groups."""
+    encoded: Decoder | None = None
+    """The same images as they are stored, an `EncodedImages` or a `Subset` of one; None: only `images` has them."""
 
     def __post_init__(self) -> None:
         """Check shapes and dtypes."""

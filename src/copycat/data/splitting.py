@@ -130,4 +130,5 @@ def _select(part: Part, indices: Sequence[int]) -> Part:
         names=[part.names[i] for i in indices],
         digests=[part.digests[i] for i in indices],
         groups=None if part.groups is None else [part.groups[i] for i in indices],
+        encoded=None if part.encoded is None else Subset(part.encoded, indices),
     )

@@ -21,7 +21,7 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 
 EPOCHS, TIME = "trainer.max_epochs", "trainer.max_time"
-COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json", "calibration.json")
+COMPLETION_FILES = (WEIGHTS, "predictions.csv", "gallery.json", "quality.json", "calibration.json")
 """Files that only a completed run has."""
 More = Mapping[str, int | float | str | None]
 """New values of EPOCHS, TIME or both; a time of None is unlimited."""

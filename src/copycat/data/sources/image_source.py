@@ -139,5 +139,6 @@ class ImageSource:
             digests=[outcome for outcome in outcomes if isinstance(outcome, str)],
             unreadable=[f"{places[index]}: {error.reason}" for index, error in bad.items()],
             groups=None if listed.groups is None else [listed.groups[index] for index in good],
+            encoded=Subset(encoded, good) if bad else encoded,
         )
         return part, any(error.is_too_large for error in bad.values())

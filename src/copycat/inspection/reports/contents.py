@@ -192,6 +192,15 @@ class GalleryImage:
         return f"{verdict}, correct" if self.label == self.predicted else f"{verdict}, true {self.label}"
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """Hold a small image with its name and a caption, which may have several lines."""
+
+    jpeg: bytes
+    name: str
+    caption: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """Hold the contents below a heading, in this order."""
@@ -201,6 +210,8 @@ class Section:
     table: Table | None = None
     images: Sequence[PageImage] = ()
     gallery: Sequence[GalleryImage] = ()
+    thumbnails: Sequence[Sequence[Thumbnail]] = ()
+    """Groups of images that belong together; images that stand alone are groups of one."""
     code: str = ""
     folded: Mapping[str, str] = field(default_factory=dict)
     """Code that is seen on demand, by its title."""

@@ -10,6 +10,7 @@ from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
 from copycat.inspection.callbacks.weights import draw_weights
+from copycat.inspection.quality.image_lists import make_sections, read_image_lists
 from copycat.inspection.reports.calibration_section import make_calibration_section
 from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
 from copycat.inspection.reports.curve_charts import make_curve_charts
@@ -51,6 +52,7 @@ def make_run_page(folder: Path) -> Page:
         gallery = read_gallery(folder)
         classes = len(manifest["data"]["classes"])
         predictions, calibration = read_predictions(folder, classes=classes), read_calibration(folder, classes=classes)
+        quality = read_image_lists(folder)
     except (OSError, ValueError) as error:
         raise not_a_run(folder, error) from error
     config = config if isinstance(config, Mapping) else {}
@@ -61,6 +63,7 @@ def make_run_page(folder: Path) -> Page:
         *make_prediction_sections(manifest, predictions, find_training_copies(folder, predictions), calibration),
         *make_calibration_section(calibration, manifest["data"]["classes"]),
         *_gallery(gallery),
+        *make_sections(quality),
         *_weights(folder, manifest),
         make_configuration_section(config, text, manifest["request"]),
         *make_manifest_sections(manifest),

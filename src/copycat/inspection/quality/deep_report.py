@@ -1,0 +1,43 @@
+"""Run a deep check for `copycat data check --deep`: print it, write its page, and its table where that is wanted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from copycat.config.printable import make_console, print_line, printable
+from copycat.config.suggestions import pluralize
+from copycat.data.datamodule import DataModule
+from copycat.data.pool import Pool
+from copycat.data.report import MAX_LINES
+from copycat.inspection.quality.deep_check import check_deep
+from copycat.inspection.quality.out_of_fold import Probabilities, read_fold_predictions
+from copycat.inspection.quality.page import list_lines, make_quality_page
+from copycat.inspection.quality.table import write_quality_table
+from copycat.inspection.reports.page import write_page
+
+
+def report_deep_check(
+    data: DataModule, *, to: Path, table: Path | None, exclude: Sequence[str], predictions: Path | None
+) -> None:
+    """Check the data, print what was found, and write the page and the table.
+
+    Raises:
+        UserError: where a file cannot be written, or `predictions` are not of these images.
+    """
+
+    def read(pool: Pool) -> Probabilities:
+        assert predictions is not None
+        return read_fold_predictions(pool, predictions, classes=data.classes)
+
+    check = check_deep(data, predictions=None if predictions is None else read)
+    console = make_console(soft_wrap=True)
+    for line in list_lines(check, most=MAX_LINES if console.is_terminal else None):
+        console.print(printable(line))
+    write_page(make_quality_page(check, title="Data check"), to)
+    print_line(to)
+    if table is not None:
+        excluded = write_quality_table(check, table, exclude=exclude, is_official=data.has_official_parts)
+        print_line(
+            f"{table}: {pluralize(excluded, 'image')} of {len(check.pool)} excluded; train on the others: copycat train"
+            f" data=csv {quote(f'data.file={table}')} data.groups=group"
+        )
