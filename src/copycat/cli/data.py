@@ -8,6 +8,7 @@ from pathlib import Path
 from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.config.errors import UserError
+from copycat.config.extras import require_package
 from copycat.config.printable import print_line
 from copycat.config.suggestions import did_you_mean
 from copycat.data.sources.root import check_image_folder, check_typed_root
@@ -122,6 +123,8 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
             raise UserError(f"--{flag}: expected --{needed} too{' FILE' if needed == 'csv' else ''}.")
     if (folder := arguments.predictions) is not None and not folder.is_dir():
         raise UserError(f"--predictions: expected the folder of a sweep; got {folder}.")
+    if folder is not None:
+        require_package("cleanlab", wanted_by="--predictions")
     if arguments.exclude in (None, "none"):
         return DEFAULT_EXCLUDE if arguments.exclude is None else ()
     kinds = [word.strip() for word in arguments.exclude.split(",")]

@@ -1,15 +1,13 @@
 """Measure images as they are stored: size, contrast, sharpness, and a perceptual hash."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from copycat.data.decode import UnreadableImage, to_upright_rgb
+from copycat.data.decode import to_upright_rgb
 from copycat.data.pool import Pool
 from copycat.data.progress import parallel_map
 
@@ -48,34 +46,12 @@ Row = tuple[int, int, float, float, float, NDArray[np.uint8], NDArray[np.uint8]]
 
 def measure_images(pool: Pool) -> ImageMeasures:
     """Measure all images of a pool: of the stored file where there is one, else of the decoded image."""
-    work = _measure_one(pool)
-    rows: Sequence[Row] = list(parallel_map(work, len(pool), what="Measuring images"))
+    rows = list(parallel_map(lambda index: pool.read(index, measure_image), len(pool), what="Measuring images"))
     width, height, entropy, deviation, sharpness, hashes, mirrored = zip(*rows, strict=True)
     return ImageMeasures(
         np.array(width), np.array(height), np.array(entropy), np.array(deviation), np.array(sharpness),
         np.stack(hashes), np.stack(mirrored),
     )  # fmt: skip
-
-
-def _measure_one(pool: Pool) -> Callable[[int], Row]:
-    def measure(index: int) -> Row:
-        if (original := pool.originals[index]) is not None:
-            images, place = original
-            try:
-                return images.read_original(place, measure_image)
-            except UnreadableImage:  # changed or removed since it was read
-                pass
-        return measure_image(to_image(pool.images.images[index]))
-
-    return measure
-
-
-def to_image(pixels: Tensor) -> Image.Image:
-    """Return uint8 [C, H, W] as an image: RGB of three channels, else the gray mean of all."""
-    array = pixels.numpy()
-    if len(array) == 3:
-        return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
-    return Image.fromarray(array.mean(0).round().astype(np.uint8))
 
 
 def measure_image(image: Image.Image) -> Row:

@@ -15,10 +15,8 @@ MAX_DISTANCE = 0.15
 On the cats and the drawn images, JPEG of quality 30 changes 0.16 at most, and a small change of brightness 0.11, while
 different images differ in 0.21 (mirrored) and 0.25 at least.
 """
-MIN_SIMILARITY = 0.9
-"""Least cosine of the centered features of two near-duplicates; different images reach 0.83 there."""
-MIN_COMMON_SIMILARITY, MAX_COMMON_DISTANCE = 0.75, 0.3
-"""Least cosine and largest distance of two near-duplicates that are similar by both, as after a crop."""
+MIN_MARGIN = 0.45
+"""Least cosine of the centered features of two near-duplicates, minus that distance: both are similar after a crop."""
 BLOCK = 1024  # images that are compared with all others at once
 
 Features = NDArray[np.float32]
@@ -57,7 +55,7 @@ def find_near_duplicates(
     """
     root = np.arange(len(digests))
     matches: dict[int, Match] = {}
-    for first, second, match in _find_pairs(digests, measures, features):
+    for first, second, match in find_pairs(digests, measures, features):
         if second not in matches or match.similarity > matches[second].similarity:
             matches[second] = match
         a, b = _find_root(root, first), _find_root(root, second)
@@ -76,7 +74,7 @@ def _find_root(root: NDArray[np.int64], node: int) -> int:
     return node
 
 
-def _find_pairs(
+def find_pairs(
     digests: Sequence[str], measures: ImageMeasures, features: Features | None
 ) -> Iterator[tuple[int, int, Match]]:
     """Yield pairs of near-duplicates, the earlier image first."""
@@ -92,8 +90,7 @@ def _find_pairs(
         cosine = np.full_like(distance, -1.0)
         if features is not None:
             cosine = features[a : a + BLOCK] @ features[b : b + BLOCK].T
-            is_pair |= cosine >= MIN_SIMILARITY
-            is_pair |= (cosine >= MIN_COMMON_SIMILARITY) & (distance <= MAX_COMMON_DISTANCE)
+            is_pair |= cosine - distance >= MIN_MARGIN
         if a == b:
             is_pair = np.triu(is_pair, 1)
         for row, column in np.argwhere(is_pair):

@@ -1,13 +1,20 @@
 """Join the parts of a data set into one, without copying their images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from copycat.data.decode import UnreadableImage
 from copycat.data.lazy_images import EncodedImages
 from copycat.data.split import Decoder, Part, Subset
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,22 @@ class Pool:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.parts)
+
+    def read(self, index: int, convert: Callable[[Image.Image], T]) -> T:
+        """Return what `convert` makes of image `index` as it is stored, or of the decoded one where that is all."""
+        if (original := self.originals[index]) is not None:
+            images, place = original
+            with suppress(UnreadableImage):  # changed or removed since it was decoded
+                return images.read_original(place, convert)
+        return convert(to_image(self.images.images[index]))
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Return uint8 [C, H, W] as an image: RGB of three channels, else the gray mean of all."""
+    array = pixels.numpy()
+    if len(array) == 3:
+        return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
+    return Image.fromarray(array.mean(0).round().astype(np.uint8))
 
 
 def join_parts(parts: Mapping[str, Part]) -> Pool:

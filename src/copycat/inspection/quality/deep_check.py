@@ -79,6 +79,7 @@ def check_deep(
             where that is installed, else by a small network.
     """
     pool = join_parts(data.parts)
+    probabilities = None if predictions is None else predictions(pool)
     measures = measure_images(pool)
     notes: dict[str, str] = {}
     features = None
@@ -93,7 +94,7 @@ def check_deep(
     duplicates = find_near_duplicates(pool.images.digests, measures, centered)
     distances = None if centered is None else neighbor_distances(centered)
     try:
-        labels, notes["labels"] = _check_labels(pool, duplicates, data.classes, features, predictions)
+        labels, notes["labels"] = _check_labels(pool, duplicates, data.classes, features, probabilities)
     except UserError as reason:
         labels, notes["labels"] = None, f"{SKIPPED}: {first_line(reason)}."
     return DeepCheck(
@@ -115,7 +116,7 @@ def _check_labels(
     duplicates: DuplicateGroups,
     classes: Sequence[str],
     features: NDArray[np.float32] | None,
-    predictions: Callable[[Pool], Probabilities] | None,
+    probabilities: Probabilities | None,
 ) -> tuple[SuspectLabels, str]:
     """Return the labels' check, and how it was made.
 
@@ -124,8 +125,8 @@ def _check_labels(
     """
     if find_spec("cleanlab") is None:
         raise UserError(f"needs cleanlab: {install_command('quality')}")
-    if predictions is not None:
-        probabilities, how = predictions(pool), "the predictions of recorded runs"
+    if probabilities is not None:
+        how = "the predictions of recorded runs"
     elif features is not None:
         part = make_folds(pool, duplicates.groups, classes=len(classes))
         probabilities = predict_by_head(part, features, classes=len(classes))

@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from copycat.config.atomic_write import write_whole
-from copycat.data.decode import UnreadableImage, to_upright_rgb
-from copycat.data.image_measures import to_image
+from copycat.data.decode import to_upright_rgb
 from copycat.data.pool import Pool
 from copycat.inspection.callbacks.contact_sheet import encode_jpeg
 from copycat.inspection.quality.deep_check import DeepCheck
@@ -68,24 +67,15 @@ def _make_thumbnails(pool: Pool, finding: Finding) -> Iterator[list[Thumbnail]]:
 
 
 def _make_thumbnail(pool: Pool, found: FoundImage) -> Thumbnail:
-    image = read_original(pool, found.index)
-    image.thumbnail((SIDE, SIDE))
-    return Thumbnail(encode_jpeg(np.asarray(image)), pool.images.names[found.index], found.caption)
+    image = np.asarray(pool.read(found.index, _shrink))
+    return Thumbnail(encode_jpeg(image), pool.images.names[found.index], found.caption)
 
 
-def read_original(pool: Pool, index: int) -> Image.Image:
-    """Return an image as it is stored, or the decoded one where there is no more: RGB, upright."""
-
-    def convert(image: Image.Image) -> Image.Image:
-        image.draft(None, (2 * SIDE, 2 * SIDE))
-        return to_upright_rgb(image)
-
-    if (original := pool.originals[index]) is not None:
-        try:
-            return original[0].read_original(original[1], convert)
-        except UnreadableImage:
-            pass
-    return to_image(pool.images.images[index]).convert("RGB")
+def _shrink(image: Image.Image) -> Image.Image:
+    image.draft(None, (2 * SIDE, 2 * SIDE))
+    small = to_upright_rgb(image)
+    small.thumbnail((SIDE, SIDE))
+    return small
 
 
 def write_image_lists(folder: Path, lists: Sequence[ImageList]) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from copycat.config.atomic_write import replaced_file, write_whole
 from copycat.config.errors import UserError
-from copycat.data.image_measures import to_image
 from copycat.data.lazy_images import LazyImages
-from copycat.data.pool import Pool
+from copycat.data.pool import Pool, to_image
 from copycat.inspection.quality.deep_check import DeepCheck
 from copycat.inspection.quality.findings import list_findings
 
@@ -48,7 +48,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         for index in range(len(pool)):
-            quality = "" if check.labels is None else f"{check.labels.quality[index]:.4f}"
+            quality = float("nan") if check.labels is None else check.labels.quality[index]
             rows.writerow(
                 [
                     _path(pool, index, to),
@@ -57,7 +57,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
                     int(index in excluded),
                     groups[index],
                     "; ".join(findings.get(index, [])),
-                    quality,
+                    "" if np.isnan(quality) else f"{quality:.4f}",
                 ]
             )
         write_whole(to, text.getvalue().encode())
