@@ -18,6 +18,9 @@ KINDS = ("duplicates", "labels", "outliers", "blank", "blurred", "small", "elong
 DEFAULT_EXCLUDE = ("duplicates", "blank")
 """Kinds that are left out by default: they need no judgment."""
 
+PAGE = Path("data-check.html")
+"""Default of `--to`."""
+
 
 def run(words: Sequence[str]) -> int:
     """Run one of the commands for data."""
@@ -50,9 +53,7 @@ def run(words: Sequence[str]) -> int:
         action="store_true",
         help="look at every image: near-duplicates, suspect labels, outliers, blank and blurred images, sizes",
     )
-    check.add_argument(
-        "--to", type=Path, metavar="FILE", help="of --deep: the page with thumbnails (default: data-check.html)"
-    )
+    check.add_argument("--to", type=Path, metavar="FILE", help=f"of --deep: the page with thumbnails (default: {PAGE})")
     check.add_argument("--csv", type=Path, metavar="FILE", help="of --deep: write a table for data=csv")
     check.add_argument(
         "--exclude",
@@ -89,6 +90,12 @@ def _check(arguments: argparse.Namespace) -> int:
     from copycat.config.own_modules import allow_own_modules
 
     config = compose(arguments.overrides, check_data=False).config
+    if (
+        arguments.csv
+        and (file := config["data"].get("file"))
+        and Path(file).expanduser().resolve() == arguments.csv.resolve()
+    ):
+        raise UserError(f"--csv: expected another file than data.file; got {file}, which would be overwritten.")
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.report import print_check
@@ -104,7 +111,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
         report_deep_check(
             module,
-            to=arguments.to or Path("data-check.html"),
+            to=arguments.to or PAGE,
             table=arguments.csv,
             exclude=exclude,
             predictions=arguments.predictions,
@@ -121,6 +128,9 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
         needed = "csv" if flag == "exclude" else "deep"
         if getattr(arguments, flag) is not None and not getattr(arguments, needed):
             raise UserError(f"--{flag}: expected --{needed} too{' FILE' if needed == 'csv' else ''}.")
+    for flag, path in (("--to", arguments.to or PAGE), ("--csv", arguments.csv)):
+        if arguments.deep and path is not None:
+            _check_writable(flag, path)
     if (folder := arguments.predictions) is not None and not folder.is_dir():
         raise UserError(f"--predictions: expected the folder of a sweep; got {folder}.")
     if folder is not None:
@@ -132,6 +142,15 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
         if kind not in KINDS:
             raise UserError(f"--exclude: expected some of {', '.join(KINDS)}; got {kind!r}.{did_you_mean(kind, KINDS)}")
     return kinds
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    """Check that a file can be written, before the work whose result it shall hold."""
+    if path.is_dir():
+        raise UserError(f"{flag}: expected a file to write to; got {path}, a folder.")
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), None)
+    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{flag}: expected a file to write to; got {path}, whose folder cannot be written to.")
 
 
 def _draw(arguments: argparse.Namespace) -> None:

@@ -97,12 +97,20 @@ def test_images_without_files_are_written_beside_the_table(tmp_path: Path) -> No
         (["--csv", "a.csv"], "--csv: expected --deep too."),
         (["--deep", "--exclude", "blank"], "--exclude: expected --csv too FILE."),
         (["--deep", "--csv", "a.csv", "--exclude", "blurry"], "Did you mean blurred?"),
+        (["--deep", "--to", "."], "--to: expected a file to write to; got ., a folder."),
+        (["--deep", "--to", "/etc/passwd/b.html"], "got /etc/passwd/b.html, whose folder cannot be written to."),
         (["--deep", "--predictions", "nowhere"], "--predictions: expected the folder of a sweep; got nowhere."),
     ],
 )
 def test_wrong_flags_are_named(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     call_copycat("data", "check", *words, status=2)
     assert line in capsys.readouterr().err
+
+
+def test_the_table_that_is_checked_is_not_overwritten(checked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = checked / "table.csv"
+    call_copycat("data", "check", "--deep", "data=csv", f"data.file={table}", "--csv", table, status=2)
+    assert "--csv: expected another file than data.file" in capsys.readouterr().err
 
 
 def test_labels_are_judged_by_a_sweep_over_folds(

@@ -147,6 +147,8 @@ def test_charts_have_the_numbers_of_metrics_csv(folder: Path) -> None:
         ("gallery.json", "[]"),
         ("gallery.json", '{"shown": [], "sizes": [], "strip": "iVBORw0KGgo="}'),
         ("gallery.json", '{"shown": [], "sizes": [], "strip": "?"}'),
+        ("quality.json", '{"title": 1}'),
+        ("quality.json", '[{"title": "a", "note": "b", "count": "c", "images": []}]'),
     ],
 )
 def test_a_damaged_record_is_named(name: str, content: str, folder: Path) -> None:

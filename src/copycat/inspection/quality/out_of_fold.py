@@ -143,13 +143,14 @@ def read_fold_predictions(pool: Pool, folder: Path, *, classes: Sequence[str]) -
             predictions = read_predictions(run, classes=len(found))
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"--predictions: {run}: expected a readable run; {error}.") from error
-        if found != list(classes):
+        if sorted(found) != sorted(classes):
             raise UserError(f"--predictions: {run}: expected the classes {one_of(classes)}; got {one_of(found)}.")
         images = [image for image in read_images(run) or [] if image.part == "val"]
         if "val" not in predictions or len(images) != len(predictions["val"].label):
             continue
+        order = [found.index(name) for name in classes]
         has_size = bool({image.digest for image in images} & set(pool.images.digests))
-        for image, row in zip(images, predictions["val"].probability, strict=True):
+        for image, row in zip(images, predictions["val"].probability[:, order], strict=True):
             index = index_of.get(image.name)
             if index is not None and (not has_size or pool.images.digests[index] == image.digest):
                 total[index] += row
