@@ -169,7 +169,8 @@ def test_a_script_says_of_a_damaged_image_what_is_wrong_in_a_line(tiny: Path, tm
     (tmp_path / "no.png").write_bytes(b"")
     program = f"FOLDER, IMAGES = {str(tmp_path / 'to')!r}, ['no.png']\nimport sys; sys.argv = ['', '']"
     used = run_copycat(at=tmp_path, program=program + USE)
-    assert (used.returncode, used.stderr) == (1, "no.png: empty file\n")
+    told, *_ = used.stderr.partition("nanobind: leaked")  # triton of a CUDA build says so as the interpreter exits
+    assert (used.returncode, told) == (1, "no.png: empty file\n")
 
 
 def test_probabilities_that_are_no_numbers_on_one_side_alone_differ() -> None:

@@ -35,7 +35,7 @@ def measure_peak_bytes(operation: Callable[[], Any]) -> int:
 
     The process itself would tell less: the C library keeps memory that was freed.
     """
-    with _silenced(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with _silenced(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
         operation()
     profiler: Any = recorded.profiler
     events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]

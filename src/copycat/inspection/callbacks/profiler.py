@@ -37,7 +37,7 @@ class Profiler(pl.Callback):
         if self._seen == self.first:
             device = trainer.strategy.root_device.type
             activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
-            self._profile = profile(activities=activities)
+            self._profile = profile(activities=activities, acc_events=True)
             self._profile.__enter__()
 
     def on_train_batch_end(
