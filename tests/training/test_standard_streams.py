@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -13,7 +13,7 @@ from typing import TextIO
 import pytest
 
 from copycat.cli import main
-from copycat.training.standard_streams import TolerantStream
+from copycat.training.standard_streams import TolerantStream, tolerating_lost_output
 from copycat.training.summary import PrintedLosses
 from copycat.training.train import train
 from tests.support.run_folders import find_only_run, write_run
@@ -157,3 +157,12 @@ os._exit(0 if opened > 2 and print("text") is None and sys.stdout.isatty() is Fa
 
 def test_no_file_of_a_run_gets_the_number_of_a_closed_stream() -> None:
     subprocess.run([sys.executable, "-c", CLOSED], check=True)
+
+
+def test_what_keeps_the_stream_of_a_run_does_not_close_that_of_its_caller() -> None:
+    stream = TextIOWrapper(BytesIO())
+    with redirect_stderr(stream), tolerating_lost_output():
+        kept = sys.stderr  # as absl's handler of logging does, which closes it where logging is configured anew
+    kept.close()
+    stream.write("still open")
+    assert not stream.closed

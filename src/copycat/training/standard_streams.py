@@ -37,6 +37,10 @@ class TolerantStream:
         """Flush the stream, unless it has failed."""
         self._call(self._stream.flush)
 
+    def close(self) -> None:
+        """Flush alone: handlers of logging that were made while a run printed would close a notebook's stream."""
+        self.flush()
+
     def find_loss(self) -> OSError | None:
         """Flush, and return the error that lost text; None where none did, or the reader closed the pipe."""
         with suppress(OutputError):
