@@ -64,6 +64,7 @@ def serve(runs: AppRuns, *, host: str = HOST, port: int = 0, browser: bool = Fal
     hosts = LOCAL_HOSTS if is_local else ()
     config = uvicorn.Config(
         make_application(runs, hosts=hosts),
+        log_config=None,  # that of uvicorn closes streams of other libraries' handlers, such as a notebook's
         log_level="error",
         lifespan="off",
         limit_concurrency=MAX_CONNECTIONS,
