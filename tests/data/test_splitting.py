@@ -323,3 +323,30 @@ def test_the_50_are_the_test_part_of_the_cats_folds_and_their_duplicate_is_set_a
         found = check_data(data)
         assert found.across == []
         assert "1 left out of train, as test has it: train[146]" in found.warnings
+
+
+# ----- several classes an image
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1), st.integers(0, 1000))
+def test_images_of_several_classes_are_divided_into_parts_of_one_size_with_all_classes_alike(
+    folds: int, seed: int, draw: int
+) -> None:
+    shares = torch.tensor([0.5, 0.2, 0.7])
+    labels = (torch.rand(100, 3, generator=torch.Generator().manual_seed(draw)) < shares).long()
+    assume(bool((labels.sum(0) >= folds).all()))
+    pool = make_part(torch.arange(300, dtype=torch.int32).view(100, 3, 1, 1).to(torch.uint8), labels)
+    assume(len(set(pool.digests)) == 100)
+    parts = [split_pool(pool, folds=folds, fold=fold, seed=seed)["val"] for fold in range(folds)]
+    assert sorted(name for part in parts for name in part.names) == sorted(pool.names)
+    for part in parts:
+        assert abs(len(part) - 100 / folds) <= 2
+        assert (part.labels.sum(0) - labels.sum(0) / folds).abs().max() <= 2
+        assert torch.equal(part.labels, labels[[pool.names.index(name) for name in part.names]])
+
+
+def test_a_class_of_too_few_images_for_its_parts_is_one_clear_line() -> None:
+    labels = torch.tensor([[1, 0], [1, 0], [1, 1], [1, 0]])
+    pool = make_part(torch.arange(12, dtype=torch.uint8).view(4, 3, 1, 1), labels)
+    with pytest.raises(UserError, match=r"data\.split: expected every class on 2 different images.*of image 2 is on 1"):
+        split_pool(pool, holdout=0.5)

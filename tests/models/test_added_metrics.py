@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torchmetrics.functional import classification as functional
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
@@ -191,3 +192,33 @@ def test_classes_have_names_that_metrics_csv_and_overrides_take(classes: list[st
 def test_runs_of_earlier_versions_have_no_added_metrics() -> None:
     for config in ({}, {"metrics": None}, {"metrics": {"own": None}}):
         assert build(config, classes=2) == []
+
+
+# ----- several classes an image
+
+
+def test_metrics_of_several_classes_an_image_are_those_of_torchmetrics_for_them() -> None:
+    config = compose_quickly(["metrics=[average_precision,ece,per_class]"]).config
+    nodes = {**config["metrics"], "exact": {"_target_": f"{TORCHMETRICS}.ExactMatch"}}
+    draw = np.random.default_rng(0)
+    label, probability = draw.integers(2, size=(30, 3)), draw.random((30, 3), dtype=np.float32)
+    del nodes["ece"]  # of one class an image alone, in torchmetrics too
+    metrics = build_added_metrics({"metrics": nodes}, NAMES[:3], multi_label=True)
+    found = {
+        name: value
+        for metric in metrics
+        for name, value in metric.compute(torch.from_numpy(probability), torch.from_numpy(label)).items()
+    }
+    values, true = torch.from_numpy(probability), torch.from_numpy(label)
+    theirs = functional.multilabel_average_precision(values, true, num_labels=3)
+    assert found["average_precision"] == pytest.approx(float(theirs))
+    assert found["exact"] == pytest.approx(((probability > 0.5) == label).all(1).mean())
+    recalls = functional.multilabel_recall(values, true, num_labels=3, average="none").tolist()
+    assert [found[f"recall/{name}"] for name in NAMES[:3]] == pytest.approx(recalls)
+
+
+@pytest.mark.parametrize("name", ["mcc", "brier", "kappa", "ece"])
+def test_a_metric_of_one_class_an_image_is_refused_in_one_line_for_several(name: str) -> None:
+    config = compose_quickly([f"metrics={name}"]).config
+    with pytest.raises(UserError, match=rf"^metrics\.{name}: expected a class .*metrics\.{name}=null\.$"):
+        build_added_metrics(config, NAMES[:3], multi_label=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss, Reduction
+from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss, MultiLabel, Reduction
 
 REDUCTIONS: list[Reduction] = ["mean", "sum"]
 WEIGHTS = [None, [1.0, 1.0], [0.25, 3.0]]
@@ -361,3 +361,38 @@ def test_a_loss_says_how_many_logits_it_wants_for_2_3_and_4_classes(loss: type[L
 def test_a_binary_loss_refuses_other_than_two_classes_and_names_what_takes_them(loss: type[Loss], classes: int) -> None:
     with pytest.raises(ValueError, match=f"expected 2 classes; got {classes}. Type loss=cross_entropy"):
         loss.out_features(classes)
+
+
+# ----- several classes an image
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 1.0, 4.0]])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@given(st.integers(0, 1000), st.integers(1, 9))
+def test_several_classes_an_image_cost_as_in_torch(
+    reduction: Reduction, weights: list[float] | None, seed: int, size: int
+) -> None:
+    logits, _ = make_batch(seed, size=size, outputs=3, classes=3)
+    label = torch.randint(2, (size, 3), generator=torch.Generator().manual_seed(seed))
+    loss = MultiLabel(class_weights=weights, reduction=reduction)
+    whole = nn.BCEWithLogitsLoss(pos_weight=None if weights is None else torch.tensor(weights))
+    ours, theirs = (with_gradient(lambda x, f=f: f(x, label), logits) for f in (loss, lambda x, y: whole(x, y.float())))
+    factor = 1 if reduction == "mean" else size
+    assert torch.allclose(ours[0], theirs[0] * factor, rtol=1e-5)
+    assert torch.allclose(ours[1], theirs[1] * factor, rtol=1e-5, atol=1e-7)
+    assert torch.equal(loss.probability(logits), logits.sigmoid())
+
+
+def test_smoothing_moves_targets_of_several_classes_toward_one_half_in_training_alone() -> None:
+    logits, label = torch.tensor([[2.0, -1.0]]), torch.tensor([[1, 0]])
+    loss = MultiLabel(label_smoothing=0.2)
+    smoothed = F.binary_cross_entropy_with_logits(logits, torch.tensor([[0.9, 0.1]]))
+    assert loss(logits, label).item() == pytest.approx(smoothed.item(), rel=1e-6)
+    plain = F.binary_cross_entropy_with_logits(logits, label.float())
+    assert loss.eval()(logits, label).item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+def test_mixed_images_count_as_the_larger_share_or_as_each_class_of_half_an_image() -> None:
+    mixed = torch.tensor([[0.7, 0.3, 0.0], [0.5, 0.0, 1.0]])
+    assert CrossEntropy().hard_labels(mixed).tolist() == [0, 2]
+    assert MultiLabel().hard_labels(mixed).tolist() == [[1, 0, 0], [1, 0, 1]]

@@ -17,6 +17,11 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
     multiclass_precision,
     multiclass_recall,
+    multilabel_accuracy,
+    multilabel_auroc,
+    multilabel_f1_score,
+    multilabel_precision,
+    multilabel_recall,
 )
 
 from copycat.config.compose import Request
@@ -273,3 +278,30 @@ def test_epochs_counted_together_keep_all_digits_of_float64() -> None:
     rows = metrics.compute_epochs(costs, [3], probability, torch.tensor([[0, 0, 1]] * 2))
     assert [row["train/loss"] for row in rows] == [0.1, 0.7]
     assert rows[0]["train/accuracy"] == 2 / 3
+
+
+@given(st.integers(0, 1000), st.integers(4, 40), st.integers(2, 5), st.integers(1, 40))
+def test_scores_of_several_classes_an_image_are_torchmetrics_means_over_the_classes(
+    seed: int, images: int, classes: int, size: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    label = draw.integers(2, size=(images, classes))
+    probability = (draw.integers(1, 40, size=(images, classes)) / 40).astype(np.float32)  # ties, and some of 0.5
+    found = found_in_batches(probability, label, classes=classes, size=size)
+    values, true = torch.from_numpy(probability), torch.from_numpy(label)
+    named = {
+        "accuracy": multilabel_accuracy,
+        "precision": multilabel_precision,
+        "recall": multilabel_recall,
+        "f1": multilabel_f1_score,
+    }
+    for name, score in named.items():
+        each = score(values, true, num_labels=classes, average="none")
+        assert found[name] == pytest.approx(float(each.mean()), abs=1e-6)
+    is_whole = bool((label.any(0) & ~label.all(0)).all())
+    assert ("auroc" in found) == ("balanced_accuracy" in found) == is_whole
+    if is_whole:
+        assert found["auroc"] == pytest.approx(float(multilabel_auroc(values, true, num_labels=classes)), abs=1e-6)
+        predicted, present = probability > 0.5, label == 1
+        recalls = (predicted & present).sum(0) / present.sum(0), (~predicted & ~present).sum(0) / (~present).sum(0)
+        assert found["balanced_accuracy"] == pytest.approx(float(np.mean(recalls)), abs=1e-6)

@@ -70,7 +70,7 @@ def test_a_damaged_list_counts_as_none(content: str, tmp_path: Path) -> None:
 
 
 def make_images(*rows: tuple[str, int, str]) -> list[ImageRecord]:
-    return [ImageRecord("train", label, digest, name) for name, label, digest in rows]
+    return [ImageRecord("train", str(label), digest, name) for name, label, digest in rows]
 
 
 def test_what_changed_is_named_image_by_image() -> None:

@@ -46,3 +46,20 @@ def test_probabilities_of_float64_keep_all_digits(tmp_path: Path) -> None:
     found = Predictions(np.array([0, 1]), class_probabilities(said).numpy())
     write_predictions(tmp_path, {"val": found})
     assert read_predictions(tmp_path, classes=2)["val"].probability[:, 1].tolist() == [0.1, 0.7]
+
+
+def test_several_classes_an_image_are_read_back(tmp_path: Path) -> None:
+    label, probability = np.array([[1, 0, 1], [0, 0, 0]]), np.array([[0.9, 0.2, 0.4], [0.1, 0.2, 0.5]])
+    write_predictions(tmp_path, {"val": Predictions(label, probability)})
+    found = read_predictions(tmp_path, classes=3)["val"]
+    assert (found.label.tolist(), found.probability.tolist()) == (label.tolist(), probability.tolist())
+    assert found.is_multi_label
+    assert found.is_correct.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("cell", ["3", "0;3", "-1", "a"])
+def test_a_label_of_no_class_is_refused(cell: str, tmp_path: Path) -> None:
+    header = "part,index,labels,probability_0,probability_1,probability_2"
+    (tmp_path / "predictions.csv").write_text(f"{header}\r\nval,0,{cell},0.1,0.2,0.3\r\n")
+    with pytest.raises(ValueError, match=r"predictions\.csv: (expected labels of 3 classes|invalid literal)"):
+        read_predictions(tmp_path, classes=3)

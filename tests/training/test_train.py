@@ -231,7 +231,14 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_line(tiny: Path, tmp_
 
 def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:
     words = ("data._target_=torch.nn.Identity", "~data.root", "~data.image_size", "~data.fit", "~data.on_unreadable")
-    valued = ("~data.memory_mb", "data.max_megapixels=1", "~data.max_megapixels", "data.groups=x", "~data.groups")
+    valued = (
+        "~data.multi_label",
+        "~data.memory_mb",
+        "data.max_megapixels=1",
+        "~data.max_megapixels",
+        "data.groups=x",
+        "~data.groups",
+    )
     with pytest.raises(UserError, match="expected a source with classes, synthetic and load"):
         train_tiny(*words, *valued, data=tiny, at=tmp_path)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from copycat.api.table import Table
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage, decode, to_square_pixels
+from copycat.data.labels import label_names
 from copycat.deploy.predictor import Predictor
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
@@ -30,15 +31,17 @@ class Predictions:
     """Class names, by label."""
     probabilities: NDArray[np.float64]
     """[N, classes]."""
-    labels: NDArray[np.int64]
-    """Predicted label of each image, [N]: the most likely one, or by a calibrated run's costs or recall."""
+    labels: NDArray[np.int64] | NDArray[np.bool_]
+    """Predicted label of each image, [N]: the most likely one, or by a calibrated run's costs or recall.
+
+    Where images may have several classes, whether each is predicted, [N, classes]."""
     sets: NDArray[np.bool_] | None = None
     """Which classes are in the conformal set of each image, [N, classes]; None of a run without sets."""
 
     @property
     def names(self) -> list[str]:
-        """Return the predicted class of each image."""
-        return [self.classes[label] for label in self.labels]
+        """Return the predicted class of each image; several are joined by `;`, and `none` stands for no class."""
+        return label_names(self.labels, self.classes)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -60,7 +63,7 @@ def predict_images(predictor: Predictor, images: ImageInput | Sequence[ImageInpu
         UserError: for the first image that cannot be read.
     """
     listed: Sequence[Any] = images if isinstance(images, (list, tuple)) else [images]
-    rows, labels, sets = list[list[float]](), list[int](), list[list[bool]]()
+    rows, labels, sets = list[list[float]](), list[Any](), list[list[bool]]()
     for start in range(0, len(listed), BATCH):
         batch = [_to_input(image, predictor) for image in listed[start : start + BATCH]]
         found = predictor(torch.stack(batch))
@@ -69,9 +72,10 @@ def predict_images(predictor: Predictor, images: ImageInput | Sequence[ImageInpu
         labels += decided.labels.tolist()
         sets += [] if decided.sets is None else decided.sets.tolist()
     probabilities = np.array(rows, dtype=np.float64).reshape(-1, len(predictor.classes))
-    return Predictions(
-        predictor.classes, probabilities, np.array(labels, dtype=np.int64), np.array(sets, dtype=bool) if sets else None
-    )
+    kind = bool if predictor.is_multi_label else np.int64
+    shape = probabilities.shape if predictor.is_multi_label else len(probabilities)
+    predicted = np.array(labels, dtype=kind).reshape(shape)
+    return Predictions(predictor.classes, probabilities, predicted, np.array(sets, dtype=bool) if sets else None)
 
 
 def _to_input(image: Any, predictor: Predictor) -> Tensor:

@@ -26,7 +26,10 @@ def run(words: Sequence[str]) -> None:
     plans = make_plans(arguments.folder, how=how, sweep=sweep)
     flags = ("cost_fp", "cost_fn", "costs", "recall", "coverage", "sets")
     request = make_request(
-        plans[0].classes, **{name: getattr(arguments, name) for name in flags}, positive=arguments.positive
+        plans[0].classes,
+        **{name: getattr(arguments, name) for name in flags},
+        positive=arguments.positive,
+        multi_label=plans[0].is_multi_label,
     )
     for plan in plans:
         check_enough(request.coverage, "--coverage", plan.images, "to calibrate on")

@@ -32,6 +32,7 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
     yield from _find_optimizer_conflicts(config)
     yield from _find_scheduler_conflicts(config)
     yield from _find_loss_conflicts(config)
+    yield from _find_label_conflicts(config)
     yield from _find_split_conflicts(config["data"])
     yield from _find_sampler_conflicts(config)
     if check_data and "image_size" in config["data"]:
@@ -163,6 +164,18 @@ def _find_loss_conflicts(config: Config) -> Iterator[str]:
         yield "loss=cross_entropy: expected model.out_features ≥ 2; got 1. Type loss=bce."
 
 
+def is_multi_label(data: Config) -> bool:
+    """Return whether a configuration's data states images of several classes; a source of the user's own may not."""
+    return bool(data.get("label_columns") or data.get("label_separator") or data.get("multi_label"))
+
+
+def _find_label_conflicts(config: Config) -> Iterator[str]:
+    several, loss = is_multi_label(config["data"]), config["loss"]["_target_"]
+    takes_several = is_option(loss, "loss", "multi_label")
+    if several and not takes_several and is_option(loss, "loss") and not is_option(loss, "loss", "auto"):
+        yield f"loss: expected multi_label or auto, as images have several classes; got {loss}. Type loss=auto."
+
+
 def _find_split_conflicts(data: Config) -> Iterator[str]:
     fold, folds, split = data["fold"], data["folds"], data["split"]
     if fold is not None and fold >= folds:
@@ -179,6 +192,11 @@ def _find_sampler_conflicts(config: Config) -> Iterator[str]:
         return
     if data.get("shuffle") is False:
         yield "data.sampler=balanced: expected data.shuffle=true or null, as each epoch is drawn anew; got false."
+    if is_multi_label(data):
+        yield (
+            "data.sampler=balanced: expected images of one class each, as one image may balance several classes"
+            " differently. Type data.sampler=null loss.class_weights=balanced."
+        )
     if config["loss"].get("class_weights") == "balanced":
         yield (
             "data.sampler=balanced: expected no loss.class_weights=balanced, which would correct the imbalance twice."

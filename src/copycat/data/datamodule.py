@@ -19,6 +19,7 @@ from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
 from copycat.data.batch_order import BatchOrder
 from copycat.data.decoding_loader import DecodingLoader
+from copycat.data.labels import count_classes, label_codes
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
 from copycat.data.split import Part, Source
 from copycat.data.splitting import split
@@ -90,7 +91,10 @@ class DataModule(pl.LightningDataModule):
             if not len(part):
                 raise UserError(f"data: expected at least one image in {name}; got none.")
             low, high = part.labels.aminmax()
-            if low < 0 or high > most:
+            if part.is_multi_label:
+                if list(part.labels.shape[1:]) != [most + 1] or low < 0 or high > 1:
+                    raise UserError(f"data: expected labels of 0 and 1 for each of {most + 1} classes in {name}.")
+            elif low < 0 or high > most:
                 raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
         parts = split(loaded, **self._split)  # type: ignore[arg-type]
         self.has_official_parts = parts["train"] is loaded["train"]
@@ -108,6 +112,23 @@ class DataModule(pl.LightningDataModule):
         _ = self.parts  # which loads the source
         return tuple(self.source.classes)
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether images may have several classes, or none."""
+        return self.parts["train"].is_multi_label
+
+    def classes_without_images(self, part: str) -> list[str]:
+        """Return the classes that no image of a part has."""
+        counts = count_classes(self.parts[part].labels, len(self.classes))
+        return [name for name, count in zip(self.classes, counts, strict=True) if not count]
+
+    def classes_of_all_images(self, part: str) -> list[str]:
+        """Return the classes that every image of a part has, where images may have several."""
+        if not self.is_multi_label:
+            return []
+        counts = count_classes(self.parts[part].labels, len(self.classes))
+        return [name for name, count in zip(self.classes, counts, strict=True) if count == len(self.parts[part])]
+
     @cached_property
     def shuffle(self) -> bool:
         """Return whether each epoch has a new order.
@@ -124,12 +145,18 @@ class DataModule(pl.LightningDataModule):
     def balanced_class_weights(self, key: str) -> list[float]:
         """Return n / (k · count) for each of the k classes, by its count among the n training images.
 
+        Where images may have several classes it is (n - count) / count, so that both sides of a class weigh the same.
+
         Raises:
-            UserError: where a class has no training image; it begins with `key`.
+            UserError: where a class has no training image, or in a multi-label set every one; it begins with `key`.
 
         Source: King and Zeng 2001, Logistic Regression in Rare Events Data; as scikit-learn's `balanced`.
         """
-        counts = self.parts["train"].labels.bincount(minlength=len(self.classes)).tolist()
+        part = self.parts["train"]
+        counts = count_classes(part.labels, len(self.classes))
+        if part.is_multi_label and len(part) in counts:
+            name = printable(self.classes[counts.index(len(part))])
+            raise UserError(f"{key}=balanced: expected a training image without {name}; got none. Type {key}=null.")
         if 0 in counts:
             missing = printable(self.classes[counts.index(0)])
             others = f" and {counts.count(0) - 1} more" if counts.count(0) > 1 else ""
@@ -137,6 +164,8 @@ class DataModule(pl.LightningDataModule):
                 f"{key}=balanced: expected a training image of every class; got none of {missing}{others}."
                 f" Type {key}=null."
             )
+        if part.is_multi_label:
+            return [(len(part) - count) / count for count in counts]
         return [sum(counts) / (len(counts) * count) for count in counts]
 
     @property
@@ -223,7 +252,8 @@ class DataModule(pl.LightningDataModule):
         uniform = self._uniform_numbers(epoch, batch.get("draw", batch["index"]))
         if self.mixing is None:
             return {**batch, "image": cast(Augmentation, self.augmentation)(batch["image"], uniform)}
-        label = F.one_hot(batch["label"], len(self.classes)).float()
+        hard = batch["label"]
+        label = (hard if hard.ndim == 2 else F.one_hot(hard, len(self.classes))).float()
         image, label = self.mixing.mixed(batch["image"], label, uniform)
         return {**batch, "image": image, "label": label}
 
@@ -242,6 +272,6 @@ class DataModule(pl.LightningDataModule):
 
 def _fingerprint(part: Part) -> str:
     hasher = blake2b(digest_size=16)
-    for digest, label in zip(part.digests, part.labels.tolist(), strict=True):
+    for digest, label in zip(part.digests, label_codes(part.labels), strict=True):
         hasher.update(f"{digest} {label}\n".encode())
     return hasher.hexdigest()

@@ -74,7 +74,7 @@ def exit_with_parent(parent: int, worker: int) -> None:
 
 @dataclass(eq=False)
 class DecodingDataset(Dataset[Batch]):
-    """Decode images, with labels int64 [N], at each access."""
+    """Decode images, with their labels, at each access."""
 
     images: Decoder
     labels: Tensor

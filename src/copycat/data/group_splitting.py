@@ -1,4 +1,7 @@
-"""Split groups of images, such as those of one animal or patient, into stratified parts without a common group."""
+"""Split groups of images, such as those of one animal or patient, into stratified parts without a common group.
+
+Images with several classes each are split so too, as groups of one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ def split_groups(part: Part, shares: Sequence[float], *, seed: int) -> list[list
     """Return the indices of the images of each part, which have about these shares of every class.
 
     Args:
-        part: the images, with groups and more than one of them.
+        part: the images; without groups each is a group of its own, together with equal ones.
         shares: of the images in each part; their sum is 1.
         seed: of the order in which groups of equal size are assigned.
 
@@ -37,28 +40,46 @@ def split_groups(part: Part, shares: Sequence[float], *, seed: int) -> list[list
         UserError: where a class has fewer groups than there are parts, or all its groups must lie in one part.
     """
     units = _make_units(part, seed)
-    labels = part.labels.numpy()
-    names, codes = np.unique(labels, return_inverse=True)
-    counts = np.array([np.bincount(codes[list(unit.indices)], minlength=len(names)) for unit in units])
+    present = _one_hot(part)
+    counts = np.array([present[list(unit.indices)].sum(0) for unit in units])
     for column in np.flatnonzero((counts > 0).sum(0) < len(shares)):
         holding = [name for unit, row in zip(units, counts, strict=True) if row[column] for name in unit.names]
-        example = part.names[int(np.flatnonzero(codes == column)[0])]
+        example = part.names[int(np.flatnonzero(present[:, column])[0])]
         least = int((counts > 0).sum(0).min())
         remedy = f"Type data.folds={least}" if len(shares) > 2 and least > 1 else "Add images of other groups"
+        if part.groups is None:
+            raise UserError(
+                f"data.split: expected every class on {len(shares)} different images at least, as there are as many "
+                f"parts; a class of {example} is on {len(holding)}. {remedy.replace('other groups', 'it')}."
+            )
         raise UserError(
             f"data.groups: expected every class in {len(shares)} separate groups at least, as there are as many parts; "
             f"that of {example} is in {one_of(holding, most=4)} alone. {remedy}."
         )
-    parts = spread_classes(counts, assign_groups(counts, shares), len(shares))
+    if part.is_multi_label:  # parts of the right size, also of images without a class
+        sizes = np.array([[len(unit.indices)] for unit in units])
+        parts = assign_groups(np.hstack([counts, sizes]), shares)
+    else:
+        parts = assign_groups(counts, shares)
+    parts = spread_classes(counts, parts, len(shares))
     indices: list[list[int]] = [[] for _ in shares]
     for unit, place in zip(units, parts, strict=True):
         indices[place] += unit.indices
     return [sorted(each) for each in indices]
 
 
+def _one_hot(part: Part) -> Counts:
+    """Return 1 for each class that an image has, [N, C], of classes that some image has."""
+    labels = part.labels.numpy()
+    if part.is_multi_label:
+        return np.asarray(labels[:, labels.any(0)])
+    names, codes = np.unique(labels, return_inverse=True)
+    return np.eye(len(names), dtype=np.int64)[codes]
+
+
 def _make_units(part: Part, seed: int) -> list[Unit]:
     """Return the units by the hash of seed and pixels."""
-    assert part.groups is not None
+    groups = part.groups or part.digests
     root: dict[str, str] = {}
 
     def find(node: str) -> str:
@@ -67,15 +88,15 @@ def _make_units(part: Part, seed: int) -> list[Unit]:
             node = root[node]
         return node
 
-    for group, digest in zip(part.groups, part.digests, strict=True):
+    for group, digest in zip(groups, part.digests, strict=True):
         root[find(f"image {digest}")] = find(f"group {group}")
     members: dict[str, list[int]] = {}
-    for index, group in enumerate(part.groups):
+    for index, group in enumerate(groups):
         members.setdefault(find(f"group {group}"), []).append(index)
     units = []
     for indices in members.values():
         first = min(part.digests[index] for index in indices)
-        names = sorted({part.groups[index] for index in indices})
+        names = sorted({groups[index] for index in indices})
         units.append(Unit(indices, names, (derive_seed("split", seed, first), first)))
     return sorted(units, key=lambda unit: unit.order)
 

@@ -22,7 +22,7 @@ class Batch(TypedDict):
     image: Tensor
     """float32 or float64 [B, C, H, W] in [0, 1]."""
     label: Tensor
-    """int64 [B]; in a batch of mixed images float32 [B, classes], each image's share of each class."""
+    """int64 [B], or [B, classes] of several classes an image; of mixed images float32 [B, classes], their shares."""
     index: Tensor
     """int64 [B], the index of each image in its part, in any order of the epoch."""
     draw: NotRequired[Tensor]
@@ -97,7 +97,7 @@ class ResumableLoader(ABC):
 
 
 class MemoryLoader(ResumableLoader):
-    """Load batches of a part that is held in memory, with labels int64 [N]."""
+    """Load batches of a part that is held in memory, with their labels."""
 
     def __init__(self, images: FloatImages, labels: Tensor, order: BatchOrder) -> None:
         """Start on the CPU."""

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
 from copycat.data.datamodule import DataModule
+from copycat.data.labels import count_classes, label_names
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.sources.image_source import ImageSource
@@ -88,7 +88,8 @@ def check_data(data: DataModule) -> DataCheck:
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
     if contradicting := [group for group in (*across, *within) if len({image.label for image in group}) > 1]:
-        warnings.append(f"{_count(contradicting)} under two classes: {_first(contradicting)}")
+        how = "with different labels" if data.is_multi_label else "under two classes"
+        warnings.append(f"{_count(contradicting)} {how}: {_first(contradicting)}")
     if leaking := {name: counts for name, counts in counted.items() if len(counts) > 1}:
         first = next(iter(leaking))
         words = f"{pluralize(len(leaking), 'group')} across parts: {_shorten(first)}, {join_counts(leaking[first])}"
@@ -106,7 +107,7 @@ def check_data(data: DataModule) -> DataCheck:
 
 
 def _summarize_part(part: Part, classes: Sequence[str]) -> PartSummary:
-    counts = torch.bincount(part.labels, minlength=len(classes)).tolist()
+    counts = count_classes(part.labels, len(classes))
     return PartSummary(len(part), dict(zip(classes, counts, strict=True)), _mean_color(part))
 
 
@@ -124,8 +125,8 @@ def _mean_color(part: Part) -> list[float]:
 def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Duplicate]]]:
     by_digest: dict[str, list[Duplicate]] = defaultdict(list)
     for place, part in data.parts.items():
-        for digest, name, label in zip(part.digests, part.names, part.labels.tolist(), strict=True):
-            by_digest[digest].append(Duplicate(place, name, data.classes[label]))
+        for digest, name, label in zip(part.digests, part.names, label_names(part.labels, data.classes), strict=True):
+            by_digest[digest].append(Duplicate(place, name, label))
     within: list[list[Duplicate]] = []
     across: list[list[Duplicate]] = []
     for group in by_digest.values():
@@ -167,7 +168,8 @@ def _compare_parts(parts: Mapping[str, PartSummary], classes: Sequence[str]) -> 
             warnings.append(f"no image of {_shorten(missing[0])}{others} in {name}")
         if name == "train":
             continue
-        named = classes[1:] if len(classes) == 2 else classes  # of two classes, one share implies the other
+        is_one_share = len(classes) == 2 and sum(train.counts.values()) == train.images  # one implies the other
+        named = classes[1:] if is_one_share else classes
         shift, label = max((abs(part.share(c) - train.share(c)), c) for c in named)
         if shift >= MIN_SHARE_SHIFT:
             warnings.append(

@@ -51,7 +51,7 @@ class Part:
     images: Tensor | Decoder
     """uint8 [N, C, H, W]."""
     labels: Tensor
-    """int64 [N], an index into the source's classes."""
+    """int64 [N], an index into the source's classes; or [N, classes] of 0 and 1, of several classes an image."""
     names: Sequence[str]
     """Name of each image in messages: a file, or an index in a file."""
     digests: Sequence[str]
@@ -70,7 +70,8 @@ class Part:
         shape, dtype = list(self.images.shape), getattr(self.images, "dtype", torch.uint8)
         if len(shape) != 4 or dtype != torch.uint8:
             raise UserError(f"data: expected images as uint8 [N, C, H, W]; got {_word(dtype)} {shape}.")
-        if list(self.labels.shape) != shape[:1] or self.labels.dtype != torch.int64:
+        fits = self.labels.ndim == 1 or (self.labels.ndim == 2 and self.labels.shape[1] > 1)
+        if not fits or len(self.labels) != shape[0] or self.labels.dtype != torch.int64:
             got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
             raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
         for field, values in (("names", self.names), ("digests", self.digests), ("groups", self.groups)):
@@ -80,6 +81,11 @@ class Part:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether images may have several classes, or none."""
+        return self.labels.ndim == 2
 
 
 class Source(Protocol):

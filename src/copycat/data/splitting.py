@@ -31,7 +31,8 @@ def split(
         holdout: share of the images held out.
         folds: number of folds.
         fold: the one to validate on, from 0.
-        seed: of the division, which is stratified: each part has the classes in the same shares.
+        seed: of the division, which is stratified: each part has the classes in the same shares. Where images may have
+            several classes, images are divided as groups of one are.
 
     Raises:
         UserError: where the source has no such parts, or too few images for them.
@@ -46,7 +47,7 @@ def split(
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
-    if pool.groups is not None:
+    if pool.groups is not None or pool.is_multi_label:
         shares = [1 / folds] * folds if how == "folds" else [holdout, 1 - holdout]
         validating = split_groups(pool, shares, seed=seed)[fold or 0]
     elif how == "folds":
@@ -54,7 +55,7 @@ def split(
     else:
         validating = _stratified_holdout(pool, holdout, seed)
     training = sorted(set(range(len(pool))) - set(validating))
-    cut = {"train": _select(pool, training), "val": _select(pool, sorted(validating))}
+    cut = {"train": select_images(pool, training), "val": select_images(pool, sorted(validating))}
     return cut | ({"test": test} if test is not None else {})
 
 
@@ -69,7 +70,7 @@ def _without_test_images(pool: Part, test: Part) -> Part:
     if not kept:
         raise UserError("data.split: expected training images that the test part lacks; it has all of them.")
     aside = [name for name, one in zip(pool.names, is_tested, strict=True) if one]
-    return replace(_select(pool, kept), set_aside=aside)
+    return replace(select_images(pool, kept), set_aside=aside)
 
 
 def _strata(part: Part, seed: int) -> list[list[Group]]:
@@ -121,7 +122,8 @@ def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
     return held
 
 
-def _select(part: Part, indices: Sequence[int]) -> Part:
+def select_images(part: Part, indices: Sequence[int]) -> Part:
+    """Return some images of a part, in the order given."""
     images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Subset(part.images, indices)
     return replace(
         part,

@@ -43,6 +43,7 @@ async function showExamples() {
 
 // Predictions
 
+const says_class = ({ class: name, probability }) => probability === null ? name : `${name}, ${percent(probability)}`;
 const says_set = outcome => `Set: ${outcome.set}`;
 
 async function ask(run, image) {
@@ -70,7 +71,7 @@ function showPrediction(predictions, box, outcome, name) {
   if (outcome.error) return element("p", panel, outcome.error);
   showPicture(panel, outcome, name);
   const words = element("div", panel, "", { class: "words" });
-  element("p", words, `${outcome.class}, ${percent(outcome.probability)}`, { class: "value" });
+  element("p", words, says_class(outcome), { class: "value" });
   if (outcome.set) element("p", words, says_set(outcome), { class: "set" });
   const list = element("ul", words, "", { class: "bars", "aria-label": "Predicted probabilities" });
   for (const { name: label, probability } of outcome.probabilities.slice(0, MOST_CLASSES)) {
@@ -121,7 +122,7 @@ async function classify(image) {
   const predictions = element("div", card, "", { class: "predictions" });
   outcomes.forEach((outcome, place) => showPrediction(predictions, runs[place], outcome, image.name));
   showControls(card);
-  const says = outcome => outcome.error ?? [`${outcome.class}, ${percent(outcome.probability)}`, ...(outcome.set ? [says_set(outcome)] : [])].join("; ");
+  const says = outcome => outcome.error ?? [says_class(outcome), ...(outcome.set ? [says_set(outcome)] : [])].join("; ");
   return `${image.name}: ${outcomes.map((outcome, place) => runs.length > 1 ? `${runs[place].value}: ${says(outcome)}` : says(outcome)).join("; ")}`;
 }
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.decode import UnreadableImage, decode
+from copycat.data.labels import label_codes, label_names, name_code
 from copycat.deploy.app_pictures import input_url, photo_url
 from copycat.deploy.uploads import MAX_BYTES
 from copycat.inspection.callbacks.contact_sheet import encode_png
@@ -78,24 +79,25 @@ def _from_files(opened: Opened, images: Sequence[ImageRecord], *, max_pixels: in
         except UnreadableImage:
             continue
         name = images[place].name.rpartition("/")[2]
-        yield Example(name=name, label=classes[images[place].label], thumbnail=thumbnail, content=path)
+        yield Example(name=name, label=name_code(images[place].label, classes), thumbnail=thumbnail, content=path)
 
 
 def _from_source(opened: Opened) -> Iterator[Example]:
     """Yield images as PNG files, which `decode` turns into the same pixels again."""
     data = build_data(opened.config["data"], seed=opened.config["seed"])
     part = data.parts["val"]
-    for place in islice(_class_by_class(part.labels.tolist()), MAX_EXAMPLES):
+    for place in islice(_class_by_class(label_codes(part.labels)), MAX_EXAMPLES):
         image: Tensor = part.images[place]
         yield Example(
             name=part.names[place],
-            label=data.classes[int(part.labels[place])],
+            label=label_names(part.labels[place : place + 1], data.classes)[0],
             thumbnail=input_url(image),
             content=encode_png(image.permute(1, 2, 0).numpy()),
         )
 
 
-def _class_by_class(labels: Sequence[int]) -> Iterator[int]:
-    """Yield indices, one of each class in turn."""
-    by_class = [[place for place, label in enumerate(labels) if label == one] for one in sorted(set(labels))]
+def _class_by_class(labels: Sequence[str]) -> Iterator[int]:
+    """Yield indices, one of each label in turn."""
+    different = sorted(set(labels), key=lambda label: (len(label), label))
+    by_class = [[place for place, label in enumerate(labels) if label == one] for one in different]
     return (place for places in zip_longest(*by_class) for place in places if place is not None)

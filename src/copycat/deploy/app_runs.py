@@ -19,7 +19,7 @@ from copycat.deploy.app_examples import Example, find_examples
 from copycat.deploy.app_pictures import DISPLAY_SIDE, input_url, photo_url, saliency_url
 from copycat.deploy.calibration_note import make_note
 from copycat.deploy.decision import describe_set
-from copycat.deploy.predict import Prediction, classify, make_row
+from copycat.deploy.predict import Prediction, classify, join_names, make_row
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.saliency import saliency
 from copycat.records.run_loader import Opened
@@ -118,11 +118,12 @@ class AppRuns:
             found = predictor(image.model_input[None])
             decided, made = predictor.decide(found), predictor.calibration
             saliency_map = saliency(predictor.network, to_float(image.model_input)[None])
-        probabilities, label = found[0].tolist(), int(decided.labels[0])
+        probabilities = found[0].tolist()
+        row = make_row(Prediction(Path(), probabilities, decided.labels[0].tolist()), predictor.classes)
         ranked = sorted(zip(predictor.classes, probabilities, strict=True), key=lambda pair: -pair[1])
         return {
-            "class": predictor.classes[label],
-            "probability": probabilities[label],
+            "class": row["class"] if "class" in row else join_names(row["classes"]),
+            "probability": row.get("probability"),
             "calibration": None if made is None else make_note(made, predictor.classes),
             "set": None if decided.sets is None else describe_set(predictor.classes, decided.sets[0]),
             "probabilities": [{"name": one, "probability": probability} for one, probability in ranked],

@@ -13,7 +13,8 @@ from copycat.deploy.calibration_plan import Plan
 from copycat.deploy.calibration_request import Request, check_enough
 from copycat.deploy.calibration_rows import MetricRow, measure
 from copycat.deploy.calibration_sample import Sample
-from copycat.deploy.decision import decide, make_sets
+from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, make_sets
+from copycat.deploy.label_thresholds import cross_fit, fit_thresholds, measure_decisions
 from copycat.deploy.predictor import Decisions
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.calibration_file import Calibration, write_calibration
@@ -66,6 +67,8 @@ def calibrate(plan: Plan, request: Request) -> Calibrated:
         UserError: where predictions cannot be read, there are too few images, or a folder cannot be written to.
     """
     sample = plan.read_sample()
+    if sample.label.ndim == 2:
+        return _calibrate_thresholds(plan, sample)
     of = {"out of fold": "out of fold", "validation": "to validate on"}.get(sample.fitted_on, "in half of them")
     check_enough(request.coverage, "--coverage", len(sample.label), of)
     positives = int((sample.label == request.positive).sum())
@@ -78,6 +81,23 @@ def calibrate(plan: Plan, request: Request) -> Calibrated:
         checked = _cross_check(sample, replace(request, coverage=None, recall=None), plan.classes) or Check((), ())
     figures = {row["metric"]: row["value"] for row in checked.after}
     figures |= {f"{row['metric']}_before": row["value"] for row in checked.before}
+    _write(plan, sample, fitted, figures)
+    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=checked, is_checked=is_checked)
+
+
+def _calibrate_thresholds(plan: Plan, sample: Sample) -> Calibrated:
+    """Fit a threshold for each class, where images may have several."""
+    probability = np.exp(sample.logits)
+    thresholds = fit_thresholds(probability, sample.label)
+    fitted = Fit(temperature=1.0, is_separable=False, decision={"thresholds": thresholds})
+    before = list(measure_decisions("", probability > DEFAULT_THRESHOLD, sample.label))
+    after = list(measure_decisions("", cross_fit(sample), sample.label))
+    figures = {row["metric"]: row["value"] for row in after}
+    _write(plan, sample, fitted, figures | {f"{row['metric']}_before": row["value"] for row in before})
+    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=Check(before, after), is_checked=True)
+
+
+def _write(plan: Plan, sample: Sample, fitted: Fit, figures: dict[str, float]) -> None:
     for run in plan.runs:
         calibration = Calibration(
             weights=digest_file(run.folder / WEIGHTS),
@@ -92,7 +112,6 @@ def calibrate(plan: Plan, request: Request) -> Calibrated:
             write_calibration(run.folder, calibration)
         except OSError as error:
             raise UserError(f"{run.folder}: expected a folder to write to; {error.strerror}.") from error
-    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=checked, is_checked=is_checked)
 
 
 def _cross_check(sample: Sample, request: Request, classes: Sequence[str]) -> Check | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from copycat.config.printable import print_line
 from copycat.config.suggestions import pluralize
 from copycat.deploy.calibration_rows import INTERVAL_NOTE
+from copycat.deploy.label_thresholds import describe_thresholds
 from copycat.records.calibration_file import FILE, Calibration, is_foreign_calibration
 from copycat.records.run_loader import Opened
 
@@ -21,7 +22,12 @@ IMAGES = {
 
 def make_note(made: Calibration, classes: Sequence[str]) -> str:
     """Describe a calibration: its temperature, and what is decided by it."""
-    words = [f"calibrated by a temperature of {made.temperature:.4g} on {pluralize(made.images, 'image')}"]
+    images = pluralize(made.images, "image")
+    if made.thresholds is not None:
+        return (
+            f"predicted above thresholds of the largest F1 on {images}: {describe_thresholds(made.thresholds, classes)}"
+        )
+    words = [f"calibrated by a temperature of {made.temperature:.4g} on {images}"]
     if made.costs is not None:
         words.append(f"the class of the smallest expected cost is predicted{_describe_costs(made.costs, classes)}")
     if made.threshold is not None and made.positive is not None:

@@ -47,6 +47,11 @@ class Plan:
         return list(self.runs[0].manifest["data"]["classes"])
 
     @property
+    def is_multi_label(self) -> bool:
+        """Return whether images may have several classes, or none."""
+        return bool(self.runs[0].manifest["data"].get("multi_label"))
+
+    @property
     def images(self) -> int:
         """Return the number of validation images, as the manifests have it."""
         return sum(source.manifest["data"]["images"]["val"] for source in self.sources)

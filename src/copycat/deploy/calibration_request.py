@@ -38,13 +38,21 @@ def make_request(
     positive: str | None = None,
     coverage: float | None = None,
     sets: SetKind = "lac",
+    multi_label: bool = False,
 ) -> Request:
-    """Make a request from the flags of `copycat calibrate`.
+    """Make a request from the flags of `copycat calibrate`; none goes with images that may have several classes.
 
     Raises:
         UserError: where flags do not go together, or do not fit the classes.
     """
     has_pair = cost_fp is not None or cost_fn is not None
+    if multi_label:
+        flags = {**_decision_flags(has_pair, costs, recall), "--class": positive, "--coverage": coverage}
+        if stated := [flag for flag, value in flags.items() if value]:
+            raise UserError(
+                f"{stated[0]}: expected a run on images of one class each; these may have several, and each class"
+                " gets a threshold of its own. Leave it out."
+            )
     chosen = [flag for flag, is_set in _decision_flags(has_pair, costs, recall).items() if is_set]
     if len(chosen) > 1:
         raise UserError(f"{chosen[1]}: expected alone, as one rule decides; got also {chosen[0]}.")

@@ -25,8 +25,9 @@ class Sample:
 
     fitted_on: FittedOn
     logits: Doubles
-    """[N, classes]."""
+    """[N, classes]; of several classes an image the logarithms of their probabilities."""
     label: NDArray[np.int64]
+    """[N], or [N, classes] of 0 and 1."""
     group: NDArray[np.int64]
     """[N]: the group of each image; of out-of-fold predictions its fold."""
 
@@ -37,9 +38,14 @@ class Sample:
 
 
 def read_validation_sample(opened: Opened) -> Sample:
-    """Return a run's predictions on its validation images, in five groups of equal shares of the classes."""
+    """Return a run's predictions on its validation images, in five groups of equal shares of the classes.
+
+    Images that may have several classes are in five groups of equal size.
+    """
     logits, label = read_logits(opened)
-    group = np.zeros_like(label)
+    group = np.arange(len(label)) % GROUPS
+    if label.ndim == 2:
+        return Sample(fitted_on="validation", logits=logits, label=label, group=group)
     for one in np.unique(label):
         places = np.flatnonzero(label == one)
         group[places] = (np.arange(len(places)) + one) % GROUPS

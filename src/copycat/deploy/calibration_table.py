@@ -10,11 +10,17 @@ from copycat.deploy.calibration_note import format_interval
 from copycat.deploy.calibration_plan import Plan
 from copycat.deploy.calibration_request import Request
 from copycat.deploy.calibration_rows import INTERVAL_NOTE
+from copycat.deploy.label_thresholds import describe_thresholds
 from copycat.models.temperature import HIGHEST
 from copycat.records.calibration_file import FILE
 from copycat.tables.exact_intervals import coverage_interval
 from copycat.tables.render import Column, metric_cell, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import format_number
+
+MULTI_LABEL_NOTE = (
+    "before: above 0.5; precision, recall, f1: means over the classes, with intervals by bootstrap; exact_match: share"
+    " of images right in all classes, with its exact interval, by Clopper-Pearson"
+)
 
 
 def print_calibrations(plans: Sequence[Plan], request: Request, *, form: Literal["table", "json"]) -> None:
@@ -40,7 +46,13 @@ def _as_json(one: Calibrated) -> dict[str, Any]:
 
 
 def _print_one(one: Calibrated, request: Request) -> None:
-    print_line(f"temperature {one.fitted.temperature:.4g}, fitted on {_describe_images(one)}")
+    thresholds = one.fitted.decision.get("thresholds")
+    if thresholds is None:
+        print_line(f"temperature {one.fitted.temperature:.4g}, fitted on {_describe_images(one)}")
+    else:
+        print_line(
+            f"thresholds: {describe_thresholds(thresholds, one.plan.classes)}, fitted on {_describe_images(one)}"
+        )
     rows = [
         {
             **row,
@@ -64,7 +76,7 @@ def _print_several(done: Sequence[Calibrated]) -> None:
         before = {f"{row['metric']} before": row["value"] for row in one.check.before}
         names = ", ".join(str(run.user_path) for run in one.plan.runs)
         rows.append({"runs": names, "images": len(one.sample.label), "t": one.fitted.temperature, **before, **figures})
-    metrics = ("nll before", "nll", "ece before", "ece", "coverage", "set_size")
+    metrics = ("nll before", "nll", "ece before", "ece", "coverage", "set_size", "f1 before", "f1", "exact_match")
     columns: list[Column] = [(name, value_cell(name)) for name in ("runs", "images")]
     columns += [("temperature", metric_cell("t"))]
     columns += [(name, metric_cell(name)) for name in metrics if any(name in row for row in rows)]
@@ -90,7 +102,7 @@ def _notes(one: Calibrated, request: Request) -> Iterator[str]:
     if one.fitted.temperature == HIGHEST:
         yield "the temperature is at its limit: these probabilities tell nothing about the classes"
     if one.check.after:
-        yield INTERVAL_NOTE
+        yield MULTI_LABEL_NOTE if "thresholds" in one.fitted.decision else INTERVAL_NOTE
     decision, classes = one.fitted.decision, one.plan.classes
     if "threshold" in decision:
         yield (

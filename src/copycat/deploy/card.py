@@ -34,7 +34,11 @@ def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *,
     data, provenance = manifest["data"], manifest["provenance"]
     classes = [_escape_markdown(name) for name in data["classes"]]
     yield f"# {_escape_markdown(manifest['request']['experiment'])}: an image classifier\n"
-    yield f"Tells {', '.join(classes[:-1])} and {classes[-1]} apart. {FORMATS[form].content}\n"
+    listed = f"{', '.join(classes[:-1])} and {classes[-1]}"
+    task = (
+        f"Finds {listed}, of which an image may have several." if predictor.is_multi_label else f"Tells {listed} apart."
+    )
+    yield f"{task} {FORMATS[form].content}\n"
     yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {FORMATS[form].needs};"
     yield "its classes, and how decode.py is to read an image, lie in model.json.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
@@ -51,7 +55,8 @@ def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *,
         yield f"{_escape_markdown(warning)}."
     yield "\n## Accuracy on new images\n"
     yield from _metrics(opened)
-    yield "\nIntervals of 95 %: accuracy by Wilson's score, others by bootstrap. On other images it may be worse.\n"
+    how = "by bootstrap" if predictor.is_multi_label else "accuracy by Wilson's score, others by bootstrap"
+    yield f"\nIntervals of 95 %: {how}. On other images it may be worse.\n"
     if made := predictor.calibration:
         yield from _calibration(made, data["classes"], form=form)
     yield "## Where it comes from\n"
@@ -116,8 +121,8 @@ def _license(data: Mapping[str, Any]) -> str:
 def _calibration(made: Calibration, classes: Sequence[str], *, form: str) -> Iterator[str]:
     place = "use.py, from model.json" if form == "safetensors" else "the network itself"
     yield f"## Calibration\n\nIt is {_escape_markdown(make_note(made, classes))}."
-    yield f"The temperature is applied in {place}; use.py"
-    yield f"decides by decision.py. It was fitted on {IMAGES[made.fitted_on]}."
+    yield "use.py decides by decision.py." if made.thresholds else f"The temperature is applied in {place}; use.py"
+    yield f"{'' if made.thresholds else 'decides by decision.py. '}It was fitted on {IMAGES[made.fitted_on]}."
     if figures := ", ".join(f"{name} {format_number(value)}" for name, value in made.checked.items()):
         yield f"On images that a fit on the others did not see: {_escape_markdown(figures)}."
     yield "All of it holds for images as those of the data above; of others nothing is known.\n"
@@ -127,7 +132,8 @@ def _metrics(opened: Opened) -> Iterator[str]:
     final = opened.manifest["results"].get("final", {})
     images = opened.manifest["data"]["images"]
     classes = opened.manifest["data"]["classes"]
-    added = build_added_metrics(opened.config, classes)
+    is_several = bool(opened.manifest["data"].get("multi_label"))
+    added = build_added_metrics(opened.config, classes, multi_label=is_several)
     for part, predicted in read_predictions(opened.folder, classes=len(classes)).items():
         intervals = bootstrap(predicted.probability, predicted.label, added=added)
         yield f"| {part}, {images[part]} images | value | 95 % |\n| --- | --- | --- |"
@@ -135,5 +141,9 @@ def _metrics(opened: Opened) -> Iterator[str]:
             value = final.get(f"{part}/{name}")
             if value is None:
                 continue
-            low, high = wilson_interval(value, images[part]) if name == "accuracy" else intervals.get(name, (0.0, 1.0))
+            low, high = (
+                wilson_interval(value, images[part])
+                if name == "accuracy" and not is_several
+                else intervals.get(name, (0.0, 1.0))
+            )
             yield f"| {name} | {format_number(value)} | {low:.2f} to {high:.2f} |"

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from copycat.config.printable import print_line
 from copycat.config.suggestions import pluralize
+from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels, join_names
 from copycat.deploy.evaluation import Evaluation
-from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.inspection.callbacks.confusion import confusion_matrix, count_decisions
 from copycat.records.predictions import Predictions
 from copycat.tables.render import Column, metric_cell, print_table, value_cell, wide_console
 
@@ -25,7 +26,9 @@ def make_class_reports(evaluation: Evaluation, classes: Sequence[str]) -> list[d
     """
     reports = []
     for part, predictions in evaluation.predictions.items():
-        if part != "train":
+        if part != "train" and predictions.is_multi_label:
+            reports.append({"part": part, **_make_multi_label_report(evaluation, part, classes)})
+        elif part != "train":
             matrix = confusion_matrix(predictions.probability, predictions.label)
             errors = _error_rows(predictions, evaluation.images.get(part, ()), classes)
             rows = _class_rows(matrix, classes)
@@ -39,38 +42,63 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
         part = report["part"]
         titles: list[Column] = [(name, value_cell(name)) for name in ("class", "images")]
         rows = report["classes"]
-        if len(classes) <= MAX_CLASSES:
+        if "confusion" not in report:
+            titles += [(f"predicted\n{name}", value_cell(name)) for name in ("rightly", "wrongly")]
+        elif len(classes) <= MAX_CLASSES:
             titles += [(f"predicted\n{name}", value_cell(f"predicted {name}")) for name in classes]
             rows = [
                 {**row, **{f"predicted {name}": count for name, count in zip(classes, counts, strict=True)}}
                 for row, counts in zip(rows, report["confusion"], strict=True)
             ]
         titles += [(name, metric_cell(name)) for name in ("precision", "recall", "f1")]
-        print_line(f"{part}: confusion matrix (rows: true class; columns: predicted class), and scores of each class")
+        matrix = "confusion matrix (rows: true class; columns: predicted class), and " if "confusion" in report else ""
+        print_line(f"{part}: {matrix}scores of each class")
         print_table(wide_console(), titles, rows)
         if errors := report["errors"]:
-            total = sum(row["images"] for row in rows)
+            total = report.get("images") or sum(row["images"] for row in rows)
             more = f", the {MAX_ERRORS} most confident" if len(errors) > MAX_ERRORS else ", most confident first"
             print_line(f"{part}: {pluralize(len(errors), 'error')} of {total}{more}")
             cells: list[Column] = [(name, value_cell(name)) for name in ("image", "class", "predicted")]
-            cells.append(("predicted\nprobability", metric_cell("probability")))
+            if "confusion" in report:
+                cells.append(("predicted\nprobability", metric_cell("probability")))
             print_table(wide_console(), cells, errors[:MAX_ERRORS])
 
 
+def _make_multi_label_report(evaluation: Evaluation, part: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the scores of each class, and the images with a wrong class, by the run's thresholds or above 0.5."""
+    predictions, names = evaluation.predictions[part], evaluation.images.get(part, ())
+    thresholds = evaluation.thresholds or [DEFAULT_THRESHOLD] * len(classes)
+    decided = decide_labels(predictions.probability, thresholds=thresholds)
+    rows = []
+    for name, row in zip(classes, count_decisions(decided, predictions.label), strict=True):
+        true, predicted = row["found"] + row["missed"], row["found"] + row["false"]
+        counts = {"class": name, "images": true, "rightly": row["found"], "wrongly": row["false"]}
+        rows.append({**counts, **_scores(row["found"], true, predicted)})
+    wrong = np.flatnonzero((decided != predictions.label).any(1))
+    distance = np.abs(predictions.probability - predictions.label).max(1)
+    errors = [
+        {"image": names[place], "class": true, "predicted": predicted}
+        for place in wrong[np.argsort(-distance[wrong], kind="stable")].tolist()
+        for true, predicted in [[join_names(classes, one[place]) for one in (predictions.label, decided)]]
+    ]
+    return {"images": len(decided), "classes": rows, "errors": errors if names else []}
+
+
+def _scores(correct: int, true: int, predicted: int) -> dict[str, float | None]:
+    """Return precision, recall and F1 of a class; None where they are undefined."""
+    return {
+        "precision": correct / predicted if predicted else None,
+        "recall": correct / true if true else None,
+        "f1": 2 * correct / (true + predicted) if true + predicted else None,
+    }
+
+
 def _class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return precision, recall and F1 of each class; None where they are undefined."""
+    """Return the number of images and the scores of each class."""
     rows = []
     for place, name in enumerate(classes):
         correct, true, predicted = (int(n) for n in (matrix[place, place], matrix[place].sum(), matrix[:, place].sum()))
-        rows.append(
-            {
-                "class": name,
-                "images": true,
-                "precision": correct / predicted if predicted else None,
-                "recall": correct / true if true else None,
-                "f1": 2 * correct / (true + predicted) if true + predicted else None,
-            }
-        )
+        rows.append({"class": name, "images": true, **_scores(correct, true, predicted)})
     return rows
 
 

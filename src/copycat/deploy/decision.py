@@ -1,4 +1,4 @@
-"""Decide by class probabilities: the predicted class, by costs or a threshold, and conformal sets of classes.
+"""Decide by class probabilities: the predicted class or classes, by costs or thresholds, and conformal sets.
 
 It lies beside exported networks too, whose script decides by it: it imports nothing of Copycat.
 """
@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 ROUNDING = 1e-5
 """Differences of probabilities that count as rounding: a class at the limit is in a set."""
+DEFAULT_THRESHOLD = 0.5
+"""Probability above which a class is predicted of images that may have several."""
+SEPARATOR, NO_CLASS = ";", "none"
+"""Between the predicted classes of an image, and what is said of one without."""
 Doubles = NDArray[np.float64]
 
 
@@ -39,6 +43,19 @@ def decide(
     others = values.copy()
     others[:, positive] = -1
     return np.where(values[:, positive] >= threshold - ROUNDING, positive, others.argmax(1))
+
+
+def decide_labels(probability: ArrayLike, *, thresholds: ArrayLike, **_: Any) -> NDArray[np.bool_]:
+    """Return which classes are predicted of images that may have several: those above their thresholds.
+
+    Shapes: probability [N, classes] and thresholds [classes] -> [N, classes].
+    """
+    return np.asarray(probability, dtype=np.float64) > np.asarray(thresholds, dtype=np.float64)
+
+
+def join_names(names: Sequence[str], has_class: ArrayLike) -> str:
+    """Return the names of an image's classes, joined by `;`, or `none`."""
+    return SEPARATOR.join(name for name, has in zip(names, np.asarray(has_class), strict=True) if has) or NO_CLASS
 
 
 def score_classes(probability: ArrayLike, *, sets: str) -> Doubles:
@@ -76,6 +93,8 @@ def make_sets(
 def describe_decision(names: Sequence[str], probability: ArrayLike, rule: Mapping[str, Any]) -> list[str]:
     """Return lines on the first image: its class, where a rule decides on it, and its set."""
     lines = []
+    if "thresholds" in rule:
+        lines.append(f"predicted: {join_names(names, decide_labels(probability, **rule)[0])}")
     if "costs" in rule or "threshold" in rule:
         lines.append(f"predicted: {names[decide(probability, **rule)[0]]}")
     if (inside := make_sets(probability, **rule)) is not None:

@@ -64,7 +64,7 @@ def _check_same_images(runs: Sequence[Opened]) -> None:
             )
 
 
-def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[int, str]]]:
+def _validation_images(run: Opened) -> tuple[str, Sequence[tuple[str, str]]]:
     """Return a digest of the validation images as the network receives them, and their labels and names.
 
     Runs on images of different sizes have equal labels and names, but not equal digests.

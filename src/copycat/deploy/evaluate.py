@@ -15,12 +15,14 @@ from copycat.deploy.evaluation import Evaluation, evaluate_parts
 from copycat.records.calibration_file import FILE
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
 from copycat.tables.statistics import describe_mcnemar, format_number
-from copycat.training.summary import positive_class_note
+from copycat.training.summary import score_note
 
 Form = Literal["table", "csv", "json"]
 TITLES = ("member", "part", "images", "metric", "value", "95 % interval")
 
 INTERVAL_NOTE = "95 % interval: of accuracy by Wilson's score, of other metrics by bootstrap over the images"
+
+MULTI_LABEL_INTERVAL_NOTE = "95 % interval: of exact_match by Clopper-Pearson, of other metrics by bootstrap"
 
 
 def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1, calibrated: bool = True) -> None:
@@ -63,7 +65,13 @@ def _write(
         shown = [{**row, "value": format_number(row["value"]), "95 % interval": format_interval(row)} for row in rows]
         print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
-        notes = [INTERVAL_NOTE, *(positive_class_note(classes) if is_scored else ()), *describe_rechecks(evaluation)]
+        is_several = any(each.is_multi_label for each in evaluation.predictions.values())
+        data = {"classes": classes, "multi_label": is_several}
+        notes = [
+            MULTI_LABEL_INTERVAL_NOTE if is_several else INTERVAL_NOTE,
+            *(score_note(data) if is_scored else ()),
+            *describe_rechecks(evaluation),
+        ]
         for line in (*_missing(evaluation, classes), *notes):
             print_line(line)
 
@@ -72,5 +80,8 @@ def _missing(evaluation: Evaluation, classes: Sequence[str]) -> Iterator[str]:
     """Describe the effect of classes that a part lacks."""
     for part, missing in evaluation.missing.items():
         if missing:
-            effect = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"
+            if evaluation.predictions[part].is_multi_label:
+                effect = "its precision, recall and f1 count as 0"
+            else:
+                effect = "accuracy alone is known" if len(classes) == 2 else "averages are over the other classes"
             yield f"{part}: no image of {one_of(missing)}: {effect}; balanced_accuracy and auroc need each class"

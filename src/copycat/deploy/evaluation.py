@@ -12,9 +12,12 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
+from copycat.data.labels import count_classes
 from copycat.data.split import Part
 from copycat.deploy.calibration_rows import MetricRow, Recheck
 from copycat.deploy.calibration_sample import calibration_digests
+from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels
+from copycat.deploy.label_thresholds import measure_decisions
 from copycat.deploy.predictor import Decisions, Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.added_metrics import AddedMetric, build_added_metrics, compute_all
@@ -48,6 +51,8 @@ class Evaluation:
     """Names by label, where there are rechecks."""
     added: Sequence[AddedMetric] = ()
     """Metrics of the run's group `metrics`."""
+    thresholds: Sequence[float] | None = None
+    """Those of a calibrated run whose images may have several classes, in the order of the classes."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -60,13 +65,26 @@ class Evaluation:
     def _rows(self, part: str) -> Iterator[MetricRow]:
         predictions, is_new = self.predictions[part], ~self.trained[part]
         yield from metric_rows(part, predictions, present_only=bool(self.missing.get(part)), added=self.added)
-        if part != "train" and is_new.any() and not is_new.all():
+        if predictions.is_multi_label:
+            yield from self._decision_rows(part, predictions)
+        elif part != "train" and is_new.any() and not is_new.all():
             rows = metric_rows(f"{part}, not in train", predictions[is_new])
             yield from (row for row in rows if row["metric"] in ACCURACIES)
         if part in self.rechecks:
             measured = {name for metric in self.added for name in metric.columns}  # the group may have an `ece` too
             rows = self.rechecks[part].rows(part, predictions, self.classes)
             yield from (row for row in rows if row["part"] != part or row["metric"] not in measured)
+
+    def _decision_rows(self, part: str, predictions: Predictions) -> Iterator[MetricRow]:
+        """Yield the figures of the predicted classes: the exact match above 0.5, and all by the run's thresholds."""
+        label, half = predictions.label, [DEFAULT_THRESHOLD] * predictions.label.shape[1]
+        for thresholds, suffix in ((half, ""), (self.thresholds, " at thresholds")):
+            if thresholds is not None:
+                decided = decide_labels(predictions.probability, thresholds=thresholds)
+                rows = measure_decisions(part, decided, label)
+                yield from (
+                    {**r, "metric": r["metric"] + suffix} for r in rows if suffix or r["metric"] == "exact_match"
+                )
 
 
 def metric_rows(
@@ -82,7 +100,8 @@ def metric_rows(
     values = compute_all(added, torch.from_numpy(probability), torch.from_numpy(label))
     defined = {name: value for name, value in values.items() if value == value}
     for metric, value in {**predictions.scores(present_only=present_only), **defined}.items():
-        low, high = wilson_interval(value, images) if metric == "accuracy" else intervals.get(metric, (0.0, 1.0))
+        is_share = metric == "accuracy" and not predictions.is_multi_label
+        low, high = wilson_interval(value, images) if is_share else intervals.get(metric, (0.0, 1.0))
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 
@@ -110,19 +129,32 @@ def evaluate_parts(
         trained_digests, used = training_digests(records), calibration_digests(records, predictor.calibration)
         for name, (part, labels) in _parts(opened, overrides, predictor).items():
             probability = torch.cat([predictor(batch) for batch in _batches(part, predictor)]).float()
-            predictions[name] = Predictions(
-                order_of_run[labels].numpy(), probability[:, order_of_run.argsort()].numpy()
-            )
+            places = order_of_run.argsort()
+            label = labels[:, places] if part.is_multi_label else order_of_run[labels]
+            predictions[name] = Predictions(label.numpy(), probability[:, places].numpy())
             images[name] = part.names
             trained[name] = np.array([digest in trained_digests for digest in part.digests])
-            if predictor.calibration and order == list(predictor.classes) and (overrides or name != "train"):
+            is_several = predictor.is_multi_label
+            if (
+                predictor.calibration
+                and not is_several
+                and order == list(predictor.classes)
+                and (overrides or name != "train")
+            ):
                 is_used = np.array([digest in used for digest in part.digests])
                 rechecks[name] = Recheck(predictor.calibration, predictor.decide(probability), is_used)
             if overrides:
-                present = {predictor.classes[label] for label in set(labels.tolist())}
-                missing[name] = [other for other in predictor.classes if other not in present]
-    added = build_added_metrics(opened.config, order)
-    return Evaluation(predictions, trained, missing, images, rechecks, order, added)
+                counts = count_classes(labels, len(predictor.classes))
+                missing[name] = [other for other, count in zip(predictor.classes, counts, strict=True) if not count]
+        added = build_added_metrics(opened.config, order, multi_label=predictor.is_multi_label)
+        thresholds = _order_thresholds(predictor, order)
+    return Evaluation(predictions, trained, missing, images, rechecks, order, added, thresholds)
+
+
+def _order_thresholds(predictor: Predictor, order: Sequence[str]) -> Sequence[float] | None:
+    """Return a calibrated run's thresholds in the order of the classes; None of one without."""
+    found = None if predictor.calibration is None else predictor.calibration.thresholds
+    return None if found is None else [found[predictor.classes.index(name)] for name in order]
 
 
 def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = True) -> Evaluation:
@@ -140,15 +172,20 @@ def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = Tr
     except (OSError, ValueError) as error:
         raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
     calibration = read_calibration(opened.folder, classes=classes) if calibrated else None
-    is_rounded = calibration is not None and any((each.probability == 0).any() for each in predictions.values())
+    thresholds = None if calibration is None else calibration.thresholds
+    is_rounded = (
+        calibration is not None
+        and thresholds is None
+        and any((each.probability == 0).any() for each in predictions.values())
+    )
     if not predictions or views > 1 or is_rounded:
         evaluation = evaluate_parts(opened, [], views=views, calibrated=calibrated)
         predictions = {part: each for part, each in evaluation.predictions.items() if part != "train"}
         return replace(evaluation, predictions=predictions, images={})
     copies = find_training_copies(opened.folder, predictions)
     trained = {part: copies.get(part, np.zeros(len(each.label), bool)) for part, each in predictions.items()}
-    if calibration is None:
-        return Evaluation(predictions, trained)
+    if calibration is None or thresholds is not None:
+        return Evaluation(predictions, trained, thresholds=thresholds)
     predictions = {part: each.at_temperature(calibration.temperature) for part, each in predictions.items()}
     rechecks = {part: _recheck(opened, part, each, calibration) for part, each in predictions.items()}
     return Evaluation(predictions, trained, rechecks=rechecks, classes=opened.manifest["data"]["classes"])
@@ -183,8 +220,22 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
             f"{overrides[0]}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
             f" Name the {'sub-folders' if 'data=folder' in overrides else 'classes'} so."
         )
+    if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
+        got = "one" if predictor.is_multi_label else "several"
+        raise UserError(f"{overrides[0]}: expected images with as many classes each as the run's; these have {got}.")
     label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
-    return {name if len(parts) > 1 else "all": (part, label_of_run[part.labels]) for name, part in parts.items()}
+    return {
+        name if len(parts) > 1 else "all": (part, _labels_of_run(part, label_of_run, len(predictor.classes)))
+        for name, part in parts.items()
+    }
+
+
+def _labels_of_run(part: Part, label_of_run: Tensor, classes: int) -> Tensor:
+    if not part.is_multi_label:
+        return label_of_run[part.labels]
+    labels = torch.zeros(len(part), classes, dtype=torch.int64)
+    labels[:, label_of_run] = part.labels
+    return labels
 
 
 def _batches(part: Part, predictor: Predictor) -> Iterator[Tensor]:

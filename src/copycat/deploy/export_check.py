@@ -16,6 +16,7 @@ from torch import Tensor
 
 from copycat.data.decode import EXIF_ORIENTATION, decode
 from copycat.deploy.predictor import Predictor
+from copycat.records.predictions import is_right
 
 KINDS = "oriented, transparent, gray, palette and deep images"
 """Description of the files of `write_images`."""
@@ -70,9 +71,9 @@ class Comparison:
         return float(self.differences.mean())
 
     def accuracies(self, labels: Tensor) -> tuple[float, float]:
-        """Return the share of images whose most probable class is right, by the run and by the export."""
-        before, after = (float((one.argmax(1) == labels).double().mean()) for one in (self.expected, self.actual))
-        return before, after
+        """Return the share of images that are classified right, as `is_right` has it, by the run and by the export."""
+        before, after = (is_right(one.numpy(), labels.numpy()).mean() for one in (self.expected, self.actual))
+        return float(before), float(after)
 
 
 def compare_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> Comparison:

@@ -21,6 +21,7 @@ OUTPUT_FUNCTIONS: Mapping[type[losses.Loss], str] = {
     losses.MSE: "clamp",
     losses.CrossEntropy: "softmax",
     losses.Focal: "softmax",
+    losses.MultiLabel: "sigmoid",
 }
 """The function that turns logits into probabilities, by loss; for a single logit, sigmoid stands for softmax."""
 
@@ -37,6 +38,9 @@ def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str,
     }
     if made := predictor.calibration:
         description |= {"temperature": made.temperature, "decision": made.decision()}
+    if predictor.is_multi_label:
+        description = {**description, "multi_label": True, "decision": predictor.rule}
+        description.pop("temperature", None)
     if form != "safetensors":
         return description
     if type(predictor.loss) not in OUTPUT_FUNCTIONS:

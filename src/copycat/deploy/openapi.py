@@ -84,12 +84,21 @@ SCHEMAS: Node = {
     "Prediction": _object(
         {
             "file": {"type": "string", "description": "The name of the image, or - where it was sent without one"},
-            "class": {"type": "string", "description": "The predicted class"},
-            "probability": {**PROBABILITY, "description": "The probability of the predicted class"},
         },
-        patternProperties={"^probability/": PROBABILITY, "^in_set/": {"type": "boolean"}, "^set$": {"type": "string"}},
+        anyOf=[{"required": ["class", "probability"]}, {"required": ["classes"]}],
+        patternProperties={
+            "^probability/": PROBABILITY,
+            "^class$": {"type": "string"},
+            "^probability$": PROBABILITY,
+            "^classes$": {"type": "array", "items": {"type": "string"}},
+            "^in_set/": {"type": "boolean"},
+            "^set$": {"type": "string"},
+        },
         additionalProperties=False,
-        description="probability/CLASS for each class; of a run with conformal sets also set, and in_set/CLASS",
+        description=(
+            "class, the predicted one, with its probability; or classes, where images may have several;"
+            " probability/CLASS for each class; of a run with conformal sets also set, and in_set/CLASS"
+        ),
     ),
     "Runs": _object({"runs": {"type": "array", "items": {"$ref": "#/components/schemas/Run"}}}),
     "Run": _object(

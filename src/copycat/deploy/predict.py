@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from copycat.data.decode import UnreadableImage, decode
 from copycat.data.progress import parallel_map
 from copycat.deploy.arguments import STANDARD_INPUT
 from copycat.deploy.calibration_note import make_note, report_foreign_calibrations
-from copycat.deploy.decision import describe_set
+from copycat.deploy.decision import NO_CLASS, SEPARATOR, describe_set
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
 from copycat.records.run_loader import Opened
@@ -30,6 +30,8 @@ BATCH = 64
 """Images in memory at once. With 256 the activations of a CNN's first layer dominate memory."""
 MAX_ON_SHEET, COLUMNS = 200, 8
 """Images on a contact sheet and in one of its rows, at most."""
+MAX_COLUMNS = 10
+"""Classes whose probabilities have a column, at most, where images may have several; CSV and JSON have all."""
 MAX_BYTES = 2**28
 """Size of an image on standard input in bytes, at most."""
 
@@ -41,8 +43,9 @@ class Prediction:
     file: Path
     probabilities: Sequence[float]
     """Probability of each class, by label."""
-    label: int
-    """Predicted: the most probable one, or by the run's calibration that of a cost or a recall."""
+    label: int | Sequence[bool]
+    """Predicted: the most probable one, or by the run's calibration that of a cost or a recall; or whether each class
+    is, where images may have several."""
     inside: Sequence[bool] | None = None
     """Whether each class is in the conformal set; None of a run without sets."""
 
@@ -59,7 +62,7 @@ def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Predi
             yield Prediction(file, *next(found)) if isinstance(image, Tensor) else image
 
 
-def classify(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float], int, list[bool] | None]]:
+def classify(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float], Any, list[bool] | None]]:
     """Yield the probabilities, the label and the set of each image of a batch, as `Prediction` holds them."""
     probability = predictor(images)
     decided = predictor.decide(probability)
@@ -100,11 +103,14 @@ def print_predictions(
         # CSV rows are written immediately, so that memory does not grow with the number of images
         made = predictor.calibration
         has_sets = made is not None and made.coverage is not None
-        add_row = start_csv(_columns(predictor.classes, has_sets=has_sets)) if form == "csv" else rows.append
+        add_row: Callable[[dict[str, Any]], object] = rows.append
+        if form == "csv":
+            add_row = start_csv(_columns(predictor.classes, has_sets=has_sets, multi_label=predictor.is_multi_label))
         unreadable, sheet_entries = 0, list[tuple[Picture, str]]()
         for result in predict_files(predictor, files):
             if isinstance(result, Prediction):
-                add_row(make_row(result, predictor.classes))
+                row = make_row(result, predictor.classes)
+                add_row({**row, "classes": join_names(row["classes"])} if form == "csv" and "classes" in row else row)
                 if sheet is not None and len(sheet_entries) < MAX_ON_SHEET:
                     sheet_entries.append(_sheet_entry(result, predictor))
             else:
@@ -115,8 +121,7 @@ def print_predictions(
     if form == "json":
         write_json({"run": str(run.user_path), "predictions": rows})
     elif rows:
-        table = [{**row, "probability": format_number(row["probability"])} for row in rows]
-        titles = {"file": "file", "class": "predicted class", "probability": "probability"}
+        titles, table = _make_table(rows, predictor.classes)
         titles |= {"set": f"set of {made.coverage:g} coverage"} if made and has_sets else {}
         print_table(wide_console(), [(title, value_cell(name)) for name, title in titles.items()], table)
         for line in _notes(predictor):
@@ -124,6 +129,22 @@ def print_predictions(
     if unreadable:
         print_line(f"copycat: {unreadable} of {pluralize(len(files), 'file')} can't be read.", error=True)
     return not unreadable
+
+
+def _make_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return the titles of the table's columns, and its rows."""
+    if "class" in rows[0]:
+        titles = {"file": "file", "class": "predicted class", "probability": "probability"}
+        return titles, [{**row, "probability": format_number(row["probability"])} for row in rows]
+    names = [f"probability/{name}" for name in classes[:MAX_COLUMNS]]
+    titles = {"file": "file", "classes": "predicted classes", **{name: name.replace("/", "\n", 1) for name in names}}
+    table = [{**row, "classes": join_names(row["classes"])} for row in rows]
+    return titles, [row | {name: format_number(row[name]) for name in names} for row in table]
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Join the predicted classes of an image."""
+    return SEPARATOR.join(names) or NO_CLASS
 
 
 def _notes(predictor: Predictor) -> Iterator[str]:
@@ -135,11 +156,15 @@ def _notes(predictor: Predictor) -> Iterator[str]:
 
 def _sheet_entry(prediction: Prediction, predictor: Predictor) -> tuple[Picture, str]:
     image = decode(prediction.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
-    label = prediction.label
-    caption = f"{printable(predictor.classes[label])} {prediction.probabilities[label]:.2f}"
+    row = make_row(prediction, predictor.classes)
+    caption = printable(join_names(row["classes"])) if "classes" in row else _name_class(row)
     if prediction.inside is not None and sum(prediction.inside) > 1:
         caption = f"not sure: {caption}"
     return image.permute(1, 2, 0).numpy(), f"{caption}\n{printable(prediction.file.name)}"
+
+
+def _name_class(row: dict[str, Any]) -> str:
+    return f"{printable(row['class'])} {row['probability']:.2f}"
 
 
 def _write_sheet(entries: Sequence[tuple[Picture, str]], to: Path) -> None:
@@ -168,14 +193,20 @@ def _with_standard_input(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
         yield [piped if path == STANDARD_INPUT else path for path in files]
 
 
-def _columns(classes: Sequence[str], *, has_sets: bool) -> list[str]:
+def _columns(classes: Sequence[str], *, has_sets: bool, multi_label: bool = False) -> list[str]:
+    if multi_label:
+        return ["file", "classes", *(f"probability/{name}" for name in classes)]
     sets = ["set", *(f"in_set/{name}" for name in classes)] if has_sets else []
     return ["file", "class", "probability", *(f"probability/{name}" for name in classes), *sets]
 
 
 def make_row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    """Return a prediction as CSV and JSON have it."""
+    """Return a prediction as JSON has it, and CSV, where predicted classes are joined by `;`."""
     label = prediction.label
+    if not isinstance(label, int):
+        predicted = [name for name, is_predicted in zip(classes, label, strict=True) if is_predicted]
+        found = (str(prediction.file), predicted, *prediction.probabilities)
+        return dict(zip(_columns(classes, has_sets=False, multi_label=True), found, strict=True))
     values: list[Any] = [str(prediction.file), classes[label], prediction.probabilities[label]]
     values += prediction.probabilities
     if prediction.inside is not None:

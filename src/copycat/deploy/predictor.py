@@ -15,7 +15,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
-from copycat.deploy.decision import decide, make_sets
+from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, decide_labels, make_sets
 from copycat.deploy.probability_network import ProbabilityNetwork
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
@@ -35,16 +35,26 @@ DEFAULT_SIDE = 64
 class Decisions:
     """Hold what is decided for N images."""
 
-    labels: NDArray[np.int64]
-    """Predicted label of each, [N]."""
+    labels: NDArray[np.int64] | NDArray[np.bool_]
+    """Predicted label of each, [N]; or [N, classes], whether each class is predicted, where images may have several."""
     sets: NDArray[np.bool_] | None = None
     """Which classes are in the conformal set of each, [N, classes]; None of a run without such sets."""
 
     @classmethod
-    def of(cls, probability: NDArray[np.floating], calibration: Calibration | None) -> "Decisions":
+    def of(
+        cls, probability: NDArray[np.floating], calibration: Calibration | None, *, multi_label: bool = False
+    ) -> "Decisions":
         """Decide by calibrated probabilities, [N, classes]."""
-        rule = calibration.decision() if calibration else {}
+        rule = decision_rule(calibration, classes=probability.shape[1], multi_label=multi_label)
+        if multi_label:
+            return cls(decide_labels(probability, **rule))
         return cls(decide(probability, **rule), make_sets(probability, **rule))
+
+
+def decision_rule(calibration: Calibration | None, *, classes: int, multi_label: bool) -> dict[str, Any]:
+    """Return what `deploy.decision` decides by; of several classes an image that is a threshold for each."""
+    rule = calibration.decision() if calibration else {}
+    return {"thresholds": [DEFAULT_THRESHOLD] * classes, **rule} if multi_label else rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +77,24 @@ class Predictor:
     calibration: Calibration | None = None
 
     @property
+    def is_multi_label(self) -> bool:
+        """Return whether images may have several classes, or none."""
+        return self.loss.is_multi_label
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """Return what `deploy.decision` decides by."""
+        return decision_rule(self.calibration, classes=len(self.classes), multi_label=self.is_multi_label)
+
+    @property
     def module(self) -> ProbabilityNetwork:
         """Return the network from decoded images to probabilities, calibrated where the run is."""
-        temperature = None if self.calibration is None else self.calibration.temperature
+        temperature = None if self.calibration is None or self.is_multi_label else self.calibration.temperature
         return ProbabilityNetwork(self.network, self.loss, temperature)
 
     def decide(self, probability: Tensor) -> Decisions:
         """Decide by probabilities [B, classes] as this predictor gives them."""
-        return Decisions.of(probability.double().numpy(), self.calibration)
+        return Decisions.of(probability.double().numpy(), self.calibration, multi_label=self.is_multi_label)
 
     def logits(self, images: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] RGB to [B, classes] logits, of one view and without a temperature."""

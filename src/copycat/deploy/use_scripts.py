@@ -106,7 +106,8 @@ def probabilities(images):
     pixels = torch.from_numpy(images).to(torch.promote_types(dtype, torch.float32)) / 255
     logits = network(pixels.to(dtype))
     found = OUTPUTS[MODEL["output"]](logits)
-    found = torch.cat([1 - found[:, -1:], found[:, -1:]], 1) if len(MODEL["classes"]) == 2 else found
+    if len(MODEL["classes"]) == 2 and not MODEL.get("multi_label"):
+        found = torch.cat([1 - found[:, -1:], found[:, -1:]], 1)
     if "temperature" in MODEL:
         logs, both = found.clamp(min=torch.finfo(dtype).tiny).log(), torch.cat([torch.zeros_like(logits), logits], 1)
         logits = {{"sigmoid": both, "softmax": logits, "clamp": logs}}[MODEL["output"]]

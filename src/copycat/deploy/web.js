@@ -45,10 +45,16 @@ function showInput(panel, { width, height, pixels }, name) {
   element("figcaption", figure, `Model input: ${width} × ${height} pixels`);
 }
 
+function sayClasses(probabilities, rule) {
+  if (rule.thresholds) return joinNames(MODEL.classes, decideLabels(probabilities, rule.thresholds));
+  const label = decide(probabilities, rule);
+  return `${MODEL.classes[label]}, ${percent(probabilities[label])}`;
+}
+
 function showProbabilities(panel, probabilities) {
-  const rule = MODEL.decision ?? {}, label = decide(probabilities, rule), inside = makeSet(probabilities, rule);
+  const rule = MODEL.decision ?? {}, inside = makeSet(probabilities, rule);
   const words = element("div", panel, "", { class: "words" });
-  const said = `${MODEL.classes[label]}, ${percent(probabilities[label])}`;
+  const said = sayClasses(probabilities, rule);
   element("p", words, said, { class: "value" });
   if (inside) element("p", words, `Set: ${describeSet(MODEL.classes, inside)}`, { class: "set" });
   const list = element("ul", words, "", { class: "bars", "aria-label": "Predicted probabilities" });

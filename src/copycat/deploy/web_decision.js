@@ -24,3 +24,6 @@ function describeSet(names, inside) {
   const kept = names.filter((_, label) => inside[label]);
   return kept.length === 1 ? kept[0] : `not sure: ${kept.join(", ")}`;
 }
+
+const decideLabels = (probability, thresholds) => probability.map((share, label) => share > thresholds[label]);
+const joinNames = (names, hasClass) => names.filter((_, label) => hasClass[label]).join(";") || "none";

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class AddedMetric:
     higher_is_better: bool | None
     classes: Sequence[str]
     """Classes, as they stand in names of metrics."""
+    multi_label: bool = False
+    """Whether images may have several classes: probabilities and labels are [N, classes]."""
 
     @cached_property
     def columns(self) -> list[str]:
@@ -46,8 +49,12 @@ class AddedMetric:
         """
         label = torch.arange(len(self.classes)).repeat(2)
         probability = torch.eye(len(self.classes))[label] / 2 + 0.5 / len(self.classes)
+        if self.multi_label:
+            label = torch.eye(len(self.classes), dtype=torch.long)[label]
+        elif len(self.classes) == 2:
+            probability = probability[:, 1]
         try:
-            value = self._compute(probability if len(self.classes) > 2 else probability[:, 1], label)
+            value = self._compute(probability, label)
         except Exception as error:  # whatever the class raises for such input
             raise UserError(
                 f"metrics.{self.name}: {_describe(self.metric)} refuses this: {first_line(error)}"
@@ -67,10 +74,11 @@ class AddedMetric:
     def compute(self, probability: Tensor, label: Tensor) -> dict[str, float]:
         """Return its values by name, in the precision of the probabilities; nan where they are undefined.
 
-        Shapes: [N] of class 1 for two classes, else [N, classes]; and [N].
+        Shapes: [N] of class 1 for two classes, else [N, classes]; and [N], or [N, classes] of several classes an image.
         """
-        present = label.bincount(minlength=len(self.classes)) > 0
-        if (self.needs_all_classes and not present.all()) or not probability.isfinite().all():
+        counts = label.sum(0) if self.multi_label else label.bincount(minlength=len(self.classes))
+        is_whole = bool((counts > 0).all()) and not (self.multi_label and bool((counts == len(label)).any()))
+        if (self.needs_all_classes and not is_whole) or not probability.isfinite().all():
             return dict.fromkeys(self.columns, torch.nan)
         values = self._compute(probability, label).reshape(-1).to(to_float(probability[:0]).dtype).tolist()
         return dict(zip(self.columns, values, strict=True))
@@ -88,28 +96,40 @@ class AddedMetric:
         return value
 
 
-def build_added_metrics(config: Mapping[str, Any], classes: Sequence[str]) -> list[AddedMetric]:
+def build_added_metrics(
+    config: Mapping[str, Any], classes: Sequence[str], *, multi_label: bool = False
+) -> list[AddedMetric]:
     """Build the metrics of a configuration for these classes; none for runs of earlier versions.
+
+    `multi_label` is whether images may have several classes.
 
     Raises:
         UserError: where one cannot be built, or cannot measure a classifier of these classes.
     """
     tags = class_tags(classes)
-    return [_build(name, node, tags) for name, node in metric_nodes(config).items()]
+    return [_build(name, node, tags, multi_label=multi_label) for name, node in metric_nodes(config).items()]
 
 
-def _build(name: str, node: Mapping[str, Any], classes: Sequence[str]) -> AddedMetric:
+def _build(name: str, node: Mapping[str, Any], classes: Sequence[str], *, multi_label: bool) -> AddedMetric:
     key, count = f"metrics.{name}", len(classes)
     target = import_target(key, node["_target_"])
+    if multi_label:
+        target = _find_multi_label(target)
     takes = signature_keys(target)
     own = {name: value for name, value in node.items() if name not in OWN_KEYS}
     _check_keys(key, own, target, takes)
     if (top := own.get("top_k")) is not None and top >= count and top > 1:
         raise UserError(f"{key}.top_k: expected less than the {count} classes; got {top}.")
-    task = own.get("task") or ("binary" if count == 2 else "multiclass")
-    derived = {"task": task, "num_classes": count}
+    task = own.get("task") or ("multilabel" if multi_label else "binary" if count == 2 else "multiclass")
+    derived = {"task": task, "num_labels": count} if multi_label else {"task": task, "num_classes": count}
+    if multi_label and not _takes_several(target, takes):
+        raise UserError(
+            f"{key}: expected a class that takes task or num_labels, as images may have several classes;"
+            f" {node['_target_']} takes one class an image. Type metrics.{name}=null."
+        )
     more = {name: value for name, value in derived.items() if name in takes and own.get(name) is None}
     check_node(key, own, given=list(more))
+    own["_target_"] = f"{target.__module__}.{target.__qualname__}" if multi_label else own["_target_"]
     metric = instantiate_target(key, own, **more)
     if not isinstance(metric, Metric):
         raise UserError(f"{key}._target_: expected a class of torchmetrics; got {node['_target_']!r}.")
@@ -120,11 +140,26 @@ def _build(name: str, node: Mapping[str, Any], classes: Sequence[str]) -> AddedM
         needs_all_classes=bool(node.get("needs_all_classes")),
         higher_is_better=is_higher_better(name, node),
         classes=classes,
+        multi_label=multi_label,
     )
     assert added.columns  # computed once with the checks of the class, which are slow
     if hasattr(metric, "validate_args"):
         metric.validate_args = False
     return added
+
+
+def _find_multi_label(target: Callable[..., Any]) -> Callable[..., Any]:
+    """Return torchmetrics' class of a metric for several classes an image, where it has one: each has three."""
+    name = target.__name__.replace("Multiclass", "Multilabel")
+    found: Callable[..., Any] = getattr(import_module(target.__module__), name, target)
+    return found
+
+
+def _takes_several(target: Callable[..., Any], takes: Sequence[str]) -> bool:
+    """Return whether a class measures images that may have several classes; of torchmetrics, each task has its own."""
+    if "task" in takes and target.__module__.startswith("torchmetrics."):
+        return hasattr(import_module(target.__module__), f"Multilabel{target.__name__}")
+    return "task" in takes or "num_labels" in takes
 
 
 def _check_keys(key: str, node: Mapping[str, Any], target: Callable[..., Any], takes: Sequence[str]) -> None:
@@ -160,13 +195,15 @@ def find_metric(metrics: Sequence[AddedMetric], name: str) -> AddedMetric | None
 def compute_all(metrics: Sequence[AddedMetric], probability: Tensor, label: Tensor) -> dict[str, float]:
     """Compute metrics of one set of images; nan where they are undefined.
 
-    Shapes: [N, classes] and [N].
+    Shapes: [N, classes] and [N], or [N, classes] of several classes an image.
     """
-    probability = (probability[:, 1] if probability.shape[1] == 2 else probability).float()
+    is_binary = probability.shape[1] == 2 and label.ndim == 1
+    probability = (probability[:, 1] if is_binary else probability).float()
     return {name: value for metric in metrics for name, value in metric.compute(probability, label).items()}
 
 
 def undefined_columns(metric: AddedMetric, label: Tensor) -> list[str]:
     """Return the values that even perfect predictions of these labels leave undefined."""
-    found = compute_all([metric], torch.eye(len(metric.classes))[label], label)
+    perfect = label.float() if metric.multi_label else torch.eye(len(metric.classes))[label]
+    found = compute_all([metric], perfect, label)
     return [name for name, value in found.items() if value != value]

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.added_metrics import AddedMetric
 from copycat.models.evaluator import Outputs, evaluate
-from copycat.models.loss_base import Loss, hard_labels
+from copycat.models.loss_base import Loss
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.stage_metrics import EpochSteps, StageMetrics
@@ -45,10 +45,10 @@ def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
 class Classifier(pl.LightningModule):
     """Train and evaluate a network.
 
-    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}. A batch of mixed images has soft labels, float
-    [B, classes]; its metrics are computed with each image's largest class. At the end of an epoch its metrics are
-    written to `trainer.callback_metrics` and, in one row, to every logger. They bypass `self.log`, which takes longer
-    than an epoch of the lecture.
+    A batch is {"image": float32 [B, C, H, W], "label": int64 [B], …}; labels of images that may have several classes
+    are int64 [B, classes], of 0 and 1. A batch of mixed images has soft labels, float [B, classes]; its metrics are
+    computed with `Loss.hard_labels`. At the end of an epoch its metrics are written to `trainer.callback_metrics` and,
+    in one row, to every logger. They bypass `self.log`, which takes longer than an epoch of the lecture.
 
     Args:
         network: [B, C, H, W] float -> [B, out_features] logits.
@@ -116,7 +116,7 @@ class Classifier(pl.LightningModule):
     def record_step(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
         """Record a training step of the current epoch."""
         self._last_loss = loss
-        self.metrics["train"].update(loss=loss, probability=probability, label=hard_labels(label))
+        self.metrics["train"].update(loss=loss, probability=probability, label=self.loss.hard_labels(label))
 
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
@@ -137,7 +137,7 @@ class Classifier(pl.LightningModule):
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
         probability = torch.stack([concatenate(epoch.probabilities) for epoch in epochs])
-        label = torch.stack([hard_labels(concatenate(epoch.labels)) for epoch in epochs])
+        label = torch.stack([self.loss.hard_labels(concatenate(epoch.labels)) for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
         return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
 

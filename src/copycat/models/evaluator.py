@@ -12,7 +12,7 @@ from copycat.models.stage_metrics import StageMetrics
 
 BatchT = TypeVar("BatchT")
 Outputs = tuple[Tensor, Tensor, Tensor]
-"""Losses [n], probabilities [n, B] of class 1 or [n, B, classes], and labels [n, B] of n networks on a batch."""
+"""Losses [n], probabilities [n, B] of class 1 or [n, B, classes], and labels [n, B, …] of n networks on a batch."""
 
 
 def evaluate(

@@ -1,7 +1,8 @@
 """Define the base classes of losses of logits and labels, which also say how logits become probabilities.
 
 Labels are int64 [B] or, for mixed images, soft labels: float [B, classes], the share of each class. With class weights,
-each class's share of an image's loss is multiplied by the weight of the class.
+each class's share of an image's loss is multiplied by the weight of the class. Labels of images that may have several
+classes are [B, classes]: int64, 1 for each class of an image, or float for mixed images.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +24,8 @@ class Loss(nn.Module, ABC):
     """
 
     class_weights: Tensor | None
+    is_multi_label = False
+    """Whether it takes images that may have several classes."""
 
     def __init__(self, *, class_weights: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
         """Register the class weights as a buffer, which is not saved."""
@@ -51,8 +54,15 @@ class Loss(nn.Module, ABC):
     def probability(self, logits: Tensor) -> Tensor:
         """Return the class probabilities of logits.
 
-        Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes].
+        Shapes: [B, out_features] -> [B] of class 1 for two classes, else [B, classes]; of a multi-label loss always
+        [B, classes].
         """
+
+    def hard_labels(self, label: Tensor) -> Tensor:
+        """Return int64 labels: of mixed images the largest share's class, or all classes of half an image or more."""
+        if not label.is_floating_point():
+            return label
+        return (label >= 0.5).long() if self.is_multi_label else label.argmax(1)
 
     def image_weights(self, label: Tensor) -> Tensor | None:
         """Return the class weights [B, 1] of labels, [B] int64; None without class weights."""
@@ -71,11 +81,6 @@ class Loss(nn.Module, ABC):
         share = share * self.class_weights
         factor = share.sum(1, keepdim=True)
         return share / factor, factor
-
-
-def hard_labels(label: Tensor) -> Tensor:
-    """Return hard labels [B] int64: soft labels [B, classes] become the class of the largest share."""
-    return label.argmax(1) if label.is_floating_point() else label
 
 
 class LabelSmoothingLoss(Loss):

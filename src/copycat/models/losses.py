@@ -18,6 +18,7 @@ __all__ = [
     "Focal",
     "LabelSmoothingLoss",
     "Loss",
+    "MultiLabel",
     "Reduction",
 ]
 
@@ -181,10 +182,36 @@ class Focal(LabelSmoothingLoss):
         return logits.sigmoid()[:, 0] if logits.shape[1] == 1 else logits.softmax(1)
 
 
-class ByClasses(LabelSmoothingLoss):
-    """Represent the default loss in a configuration, until the number of classes is known."""
+class MultiLabel(LabelSmoothingLoss):
+    """Compute the mean over classes of the binary cross-entropy of one logit a class, each with a sigmoid of its own.
+
+    For images that may have several classes, or none. A class weight multiplies the cost of the class's images alone,
+    as `pos_weight` of nn.BCEWithLogitsLoss does. Label smoothing moves each target toward 0.5.
+    """
+
+    is_multi_label = True
 
     @staticmethod
-    def for_classes(classes: int) -> type[Loss]:
-        """Return the default loss of a number of classes: BCE for two, else cross-entropy."""
-        return BCE if classes == 2 else CrossEntropy
+    def out_features(classes: int) -> int:
+        """Return the number of classes."""
+        return classes
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch; the reduction `sum` sums over the images, not the classes."""
+        target = label.to(logits.dtype) * (1 - self.smoothing) + self.smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.class_weights, reduction="none")
+        of_images = each.mean(1)
+        return of_images.mean() if self.reduction == "mean" else of_images.sum()
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class, [B, classes]."""
+        return logits.sigmoid()
+
+
+class ByClasses(LabelSmoothingLoss):
+    """Represent the default loss in a configuration, until the classes are known."""
+
+    @staticmethod
+    def for_classes(classes: int, *, multi_label: bool = False) -> type[Loss]:
+        """Return the default loss: BCE for two classes, cross-entropy for more, MultiLabel for several an image."""
+        return MultiLabel if multi_label else BCE if classes == 2 else CrossEntropy

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,14 +25,19 @@ def compute_scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[
     balanced accuracy and AUROC are nan where a class has no image: 0 would read as a bad score. An epoch's scores have
     the same bits for any number of epochs: float64 values for float64 probabilities, else float32 values.
 
+    Where images may have several classes, each class is present or not, predicted above 0.5, and scores are means over
+    the classes: accuracy is that of an image and a class (1 - Hamming loss).
+
     Args:
         probability: [epochs, N] of class 1 for two classes, else [epochs, N, classes].
-        label: [epochs, N] int64.
+        label: [epochs, N] int64; [epochs, N, classes] of 0 and 1 where images may have several classes.
         classes: number of classes.
 
     Returns:
         Name of a score: its value for each epoch.
     """
+    if label.ndim == 3:
+        return _multi_label_scores(probability, label)
     if classes == 2:
         columns: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
         chunks = (torch.split(values, EPOCHS_PER_CHUNK) for values in (probability, label))
@@ -41,6 +47,17 @@ def compute_scores(probability: Tensor, label: Tensor, *, classes: int) -> dict[
         return columns
     rows = [_multiclass_scores(p, y, classes=classes) for p, y in zip(probability, label, strict=True)]
     return {name: [row[name] for row in rows] for name in SCORE_NAMES}
+
+
+def _multi_label_scores(probability: Tensor, label: Tensor) -> dict[str, list[float]]:
+    classes, dtype = label.shape[2], to_float(probability[:0]).numpy().dtype
+    columns: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
+    chunks = (torch.split(values, max(1, EPOCHS_PER_CHUNK // classes)) for values in (probability, label))
+    for some, true in zip(*chunks, strict=True):
+        each = (values.transpose(1, 2).flatten(0, 1) for values in (some, true == 1))  # a row an epoch and class
+        for name, values in _binary_scores(*each).items():
+            columns[name] += np.array(values).reshape(-1, classes).mean(1).astype(dtype).tolist()
+    return columns
 
 
 def _binary_scores(probability: Tensor, true: Tensor) -> dict[str, list[float]]:
@@ -98,11 +115,14 @@ def score_images(probability: Tensor, label: Tensor, *, present_only: bool = Fal
 
     Args:
         probability: [N, classes].
-        label: [N] int64.
+        label: [N] int64, or [N, classes] of 0 and 1.
         present_only: for images that lack a class: average over the classes that they have. For two classes return the
             accuracy alone, since the other scores would not depend on the predictions or have denominator 0.
     """
     classes = probability.shape[1]
+    if label.ndim == 2:
+        columns = compute_scores(probability.float()[None], label[None], classes=classes)
+        return {name: value for name, (value,) in columns.items() if value == value}
     if present_only:
         scores = scores_from_confusion(probability.argmax(1), label, classes=classes, present_only=True)
         kept = ("accuracy",) if classes == 2 else ("accuracy", "precision", "recall", "f1")

@@ -31,7 +31,7 @@ class StageMetrics:
         self._labels: list[Tensor] = []
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Add a batch: scalar loss, [B] or [B, classes] probabilities, [B] labels."""
+        """Add a batch: scalar loss, [B] or [B, classes] probabilities, and labels as int64."""
         loss, weight = loss.detach(), len(label) if self.averages else 1
         if not self.batches:
             self._first = loss
@@ -42,7 +42,7 @@ class StageMetrics:
         self.batches += 1
 
     def predictions(self) -> tuple[Tensor, Tensor]:
-        """Return the probabilities, [N] or [N, classes], and labels [N] of all batches."""
+        """Return the probabilities, [N] or [N, classes], and labels of all batches."""
         device = self._labels[-1].device  # earlier ones may come from a checkpoint
         probability, label = (
             concatenate([piece.to(device) for piece in pieces]) for pieces in (self._probabilities, self._labels)
@@ -71,7 +71,7 @@ class StageMetrics:
         """Return the metrics by name, such as `val/accuracy`, each in the run's precision, and reset."""
         probability, label = (values.cpu() for values in self.predictions())
         loss = self._first.cpu() if self.batches == 1 else self._mean(self._cost.cpu())
-        (row,) = self.rows(loss[None], probability[None], label.reshape(1, -1))
+        (row,) = self.rows(loss[None], probability[None], label[None])
         self._clear()
         return row
 
@@ -79,8 +79,8 @@ class StageMetrics:
         return cost / self._weight if self.averages else cost
 
     def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
-        """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N]."""
-        probability = probability.reshape(*label.shape, *probability.shape[2:])
+        """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N, …]."""
+        probability = probability.reshape(*label.shape[:2], *probability.shape[2:])
         found = compute_scores(probability, label, classes=self.classes)
         names = [f"{self.stage}/{name}" for name in ("loss", *SCORE_NAMES)]
         losses = loss.to(torch.promote_types(probability.dtype, torch.float32)).tolist()
@@ -103,7 +103,7 @@ class StageMetrics:
             costs: losses, [epochs, steps].
             sizes: number of images of each step.
             probability: [epochs, N] of class 1, or [epochs, N, classes].
-            label: [epochs, N] int64.
+            label: [epochs, N] int64, or [epochs, N, classes] of several classes an image.
         """
         if len(sizes) == 1:
             return self.rows(costs[:, 0].cpu(), probability.cpu(), label.cpu())
@@ -127,4 +127,4 @@ class EpochSteps:
     probabilities: list[Tensor] = field(default_factory=list)
     """[B] of class 1, or [B, classes]."""
     labels: list[Tensor] = field(default_factory=list)
-    """[B] int64, or [B, classes] shares of mixed images."""
+    """[B] int64, or [B, classes] of several classes an image or of mixed images."""

@@ -49,6 +49,8 @@ class Calibration:
     positive: int | None = None
     """Label of the class that is predicted from `threshold` on."""
     threshold: float | None = None
+    thresholds: list[float] | None = None
+    """Probability above which each class is predicted, where images may have several."""
     coverage: float | None = None
     """Share of images whose set of classes has the true one."""
     sets: SetKind | None = None
@@ -61,11 +63,11 @@ class Calibration:
     @property
     def has_decision(self) -> bool:
         """Return whether another class than the most probable may be predicted."""
-        return self.costs is not None or self.threshold is not None
+        return self.costs is not None or self.threshold is not None or self.thresholds is not None
 
     def decision(self) -> dict[str, Any]:
         """Return what `deploy.decision` decides by."""
-        names = ("costs", "positive", "threshold", "coverage", "sets", "quantile")
+        names = ("costs", "positive", "threshold", "thresholds", "coverage", "sets", "quantile")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
@@ -128,6 +130,8 @@ def _check_values(found: Calibration, *, classes: int) -> None:
         raise ValueError(f"costs: expected {classes} rows of {classes} numbers")
     if (found.positive is None) != (found.threshold is None) or not 0 <= (found.positive or 0) < classes:
         raise ValueError(f"positive: expected a label of {classes} classes, beside a threshold")
+    if found.thresholds is not None and [0 <= value <= 1 for value in found.thresholds] != [True] * classes:
+        raise ValueError(f"thresholds: expected {classes} numbers from 0 to 1")
     sets = (found.coverage, found.sets, found.quantile, found.rank)
     if None in sets and any(value is not None for value in sets):
         raise ValueError("coverage: expected sets, quantile and rank beside it")

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from copycat.config.atomic_write import write_whole
 from copycat.config.suggestions import one_of, pluralize
 from copycat.data.datamodule import DataModule
+from copycat.data.labels import SEPARATOR, label_codes
 from copycat.records.safe_parsers import read_file
 
 FILE = "images.csv"
@@ -23,7 +24,8 @@ class ImageRecord:
     """Represent one row of images.csv."""
 
     part: str
-    label: int
+    label: str
+    """Index of the class, or those of several as `0;2`."""
     digest: str
     name: str
     group: str | None = None
@@ -42,7 +44,7 @@ def index_images(data: DataModule) -> list[ImageRecord] | None:
         ImageRecord(name, label, digest, image_name, group)
         for name, part in data.parts.items()
         for label, digest, image_name, group in zip(
-            part.labels.tolist(), part.digests, part.names, part.groups or repeat(None, len(part)), strict=True
+            label_codes(part.labels), part.digests, part.names, part.groups or repeat(None, len(part)), strict=True
         )
     ]
 
@@ -76,6 +78,12 @@ def _group(cell: str | None) -> str | None:
     return None if cell is None else cell.removeprefix("'")
 
 
+def _check_code(cell: str) -> str:
+    if not all(place.isdecimal() for place in cell.split(SEPARATOR) if cell):
+        raise ValueError(f"expected a label; got {cell!r:.80}")
+    return cell
+
+
 def training_digests(images: Iterable[ImageRecord]) -> set[str]:
     """Return the digests of the training images."""
     return {image.digest for image in images if image.part == "train"}
@@ -87,7 +95,11 @@ def read_images(folder: Path) -> list[ImageRecord] | None:
         text = read_file(folder / FILE).decode(errors="surrogatepass")
         return [
             ImageRecord(
-                row["part"], int(row["label"]), row["digest"], row["name"].removeprefix("'"), _group(row.get("group"))
+                row["part"],
+                _check_code(row["label"]),
+                row["digest"],
+                row["name"].removeprefix("'"),
+                _group(row.get("group")),
             )
             for row in csv.DictReader(StringIO(text, newline=""), strict=True)
         ]

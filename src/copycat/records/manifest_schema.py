@@ -68,6 +68,7 @@ REQUIRED: dict[str, tuple[str, Test]] = {
 }
 """Required keys, each with its description and its test."""
 OPTIONAL: dict[str, tuple[str, Test]] = {
+    "data.multi_label": ("true or false", lambda v: isinstance(v, bool)),
     "data.groups": ("a count a part", _named(_count)),
     "data.majority": ("a share a part", _named(is_number)),
     "data.image_shape": ("a list of counts", _each(_count)),

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.config.atomic_write import write_whole
+from copycat.data.labels import label_codes, parse_codes
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.image_index import read_images, training_digests
 from copycat.records.safe_parsers import read_file
 
 FILE = "predictions.csv"
 COLUMNS = ("part", "index", "label")
+COLUMNS_OF_SEVERAL = ("part", "index", "labels")
+"""Where images may have several classes: each cell has those of an image, as `0;2`."""
 PARTS = ("train", "val", "test")
 
 
@@ -24,9 +27,14 @@ class Predictions:
     """Hold labels and predicted probabilities of one part, in the order of its images."""
 
     label: NDArray[np.int64]
-    """[N]."""
+    """[N]; or [N, classes] of 0 and 1, where images may have several classes."""
     probability: NDArray[np.floating]
     """[N, classes]."""
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Return whether images may have several classes, or none."""
+        return self.label.ndim == 2
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Predictions":
         """Return the predictions of the images that a mask, [N], selects."""
@@ -40,9 +48,8 @@ class Predictions:
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
-        """Return whether the most probable class is the true one, [N]."""
-        is_correct: NDArray[np.bool_] = self.probability.argmax(1) == self.label
-        return is_correct
+        """Return whether the most probable class is the true one, or of several classes whether each is right, [N]."""
+        return is_right(self.probability, self.label)
 
     def scores(self, *, present_only: bool = False) -> dict[str, float]:
         """Return the available scores by name, as `score_images` does."""
@@ -53,15 +60,26 @@ class Predictions:
         return score_images(torch.from_numpy(self.probability), torch.from_numpy(self.label), present_only=present_only)
 
 
+def is_right(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which images are classified right, [N]: of several classes, those above 0.5 are predicted.
+
+    Shapes: [N, classes], and [N] or [N, classes].
+    """
+    if label.ndim == 2:
+        return np.asarray(((probability > 0.5) == label).all(1))
+    return np.asarray(probability.argmax(1) == label)
+
+
 def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write predictions.csv from the predictions of each part."""
-    classes = next(iter(predictions.values())).probability.shape[1]
+    first = next(iter(predictions.values()))
+    classes, columns = first.probability.shape[1], COLUMNS_OF_SEVERAL if first.is_multi_label else COLUMNS
     content = BytesIO()
     text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
-    text.write(",".join([*COLUMNS, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
+    text.write(",".join([*columns, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
     for part, predicted in predictions.items():  # row by row: as texts, numbers take many times the memory
-        for index, (true, row) in enumerate(zip(predicted.label.tolist(), predicted.probability, strict=True)):
-            text.write(",".join((part, str(index), str(true), *map(str, row))) + "\r\n")
+        for index, (true, row) in enumerate(zip(label_codes(predicted.label), predicted.probability, strict=True)):
+            text.write(",".join((part, str(index), true, *map(str, row))) + "\r\n")
     write_whole(folder / FILE, content.getvalue())
 
 
@@ -74,7 +92,8 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
         return {}
     except csv.Error as error:
         raise ValueError(f"{folder / FILE}: {error}") from error
-    if tuple(head[: len(COLUMNS)]) != COLUMNS or len(head) != len(COLUMNS) + classes:
+    columns = tuple(head[: len(COLUMNS)])
+    if columns not in (COLUMNS, COLUMNS_OF_SEVERAL) or len(head) != len(COLUMNS) + classes:
         raise ValueError(f"{folder / FILE}: expected the columns {', '.join(COLUMNS)} and {classes} probabilities")
     parts: dict[str, list[Sequence[str]]] = {}
     for row in rows:
@@ -83,7 +102,8 @@ def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
         if row[0] not in PARTS:  # it becomes part of a file name
             raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
         parts.setdefault(row[0], []).append(row)
-    return {part: _checked(folder, each, classes=classes) for part, each in parts.items()}
+    is_several = columns == COLUMNS_OF_SEVERAL
+    return {part: _checked(folder, each, classes=classes, multi_label=is_several) for part, each in parts.items()}
 
 
 def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
@@ -94,9 +114,12 @@ def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -
     return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(predictions[part].label)}
 
 
-def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int) -> Predictions:
-    label = np.array([int(row[2]) for row in rows], dtype=np.int64)
+def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int, multi_label: bool) -> Predictions:
+    try:
+        label = parse_codes([row[2] for row in rows], classes=classes, multi_label=multi_label)
+    except ValueError as error:
+        raise ValueError(f"{folder / FILE}: {error}") from error
     probability = np.array([[float(cell) for cell in row[len(COLUMNS) :]] for row in rows])
-    if not ((label >= 0) & (label < classes)).all() or not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError(f"{folder / FILE}: expected labels of {classes} classes, and probabilities from 0 to 1")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(f"{folder / FILE}: expected probabilities from 0 to 1")
     return Predictions(label, probability)

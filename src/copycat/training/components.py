@@ -16,6 +16,7 @@ from copycat.config.targets import build_target, check_node, import_target, inst
 from copycat.data.datamodule import DataModule
 from copycat.models.added_metrics import build_added_metrics
 from copycat.models.classifier import Classifier
+from copycat.models.loss_base import Loss
 from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
 from copycat.training.derived_settings import (
     Config,
@@ -77,10 +78,11 @@ def build_components(
     for problem in find_shift_conflicts(config["augmentation"], min(data.image_shape[1:])):
         raise UserError(problem)
     data.check_augmentation()
-    added = build_added_metrics(config, data.classes)
+    added = build_added_metrics(config, data.classes, multi_label=data.is_multi_label)
     config = fill_directions(config, added)
     check_monitors(config, data, added=added, extra=metrics)
     loss = build_loss(config["loss"], classes=len(data.classes))
+    _check_labels(loss, data)
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     initialize(network, config, image_shape=data.image_shape)
     watching = {**(config["scheduler"].get("second") or {}), **config["scheduler"]}
@@ -103,6 +105,15 @@ def build_components(
         raise UserError(f"{key}: {config[key]['_target_']} refuses this: {first_line(error)}") from error
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
     return RunComponents(classifier, data, config)
+
+
+def _check_labels(loss: Loss, data: DataModule) -> None:
+    """Check that the loss takes the labels of the data."""
+    if loss.is_multi_label and not data.is_multi_label:
+        raise UserError("loss: expected images that may have several classes; each has one. Type loss=auto.")
+    if data.is_multi_label and not loss.is_multi_label:
+        got = type(loss).__name__
+        raise UserError(f"loss: expected multi_label, as images have several classes; got {got}. Type loss=auto.")
 
 
 def _check_late_targets(config: Config) -> None:

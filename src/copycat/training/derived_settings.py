@@ -45,7 +45,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:
             node[name] = path
-    loss = dict(resolve_loss(config["loss"], classes=len(data.classes)))
+    loss = dict(resolve_loss(config["loss"], classes=len(data.classes), multi_label=data.is_multi_label))
     if loss.get("class_weights") == "balanced":  # of this training part, whatever the run is later evaluated on
         loss["class_weights"] = data.balanced_class_weights("loss.class_weights")
     if data.sampler is not None:
@@ -92,12 +92,12 @@ def fill_directions(config: Config, metrics: Sequence[AddedMetric]) -> Config:
     return {**config, "metrics": nodes}
 
 
-def resolve_loss(node: Config, *, classes: int) -> Config:
-    """Return the loss's node, with the loss for this number of classes where the node leaves it open."""
+def resolve_loss(node: Config, *, classes: int, multi_label: bool = False) -> Config:
+    """Return the loss's node, with the loss for these classes where the node leaves it open."""
     choose = getattr(import_target("loss", node["_target_"]), "for_classes", None)
     if choose is None:
         return node
-    chosen = choose(classes)
+    chosen = choose(classes, multi_label=True) if multi_label else choose(classes)
     return {**node, "_target_": f"{chosen.__module__}.{chosen.__qualname__}"}
 
 

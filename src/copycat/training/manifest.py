@@ -10,6 +10,7 @@ from torch import nn
 
 from copycat.config.compose import Request
 from copycat.data.datamodule import DataModule
+from copycat.data.labels import majority
 from copycat.data.quality import check_data
 from copycat.provenance.backbone import store_backbone
 from copycat.provenance.fingerprint import fingerprint
@@ -55,10 +56,11 @@ def make_manifest(
             "source": request.config["data"]["_target_"],
             "synthetic": data.source.synthetic,
             "classes": list(data.classes),
+            **({"multi_label": True} if data.is_multi_label else {}),
             "image_shape": list(data.image_shape),
             "images": {name: len(part) for name, part in data.parts.items()},
             **({"groups": groups} if (groups := _count_groups(data)) else {}),
-            "majority": {name: int(part.labels.bincount().max()) / len(part) for name, part in data.parts.items()},
+            "majority": {name: majority(part.labels, len(data.classes)) for name, part in data.parts.items()},
             "warnings": warnings,
         },
         "results": {},

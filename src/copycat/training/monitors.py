@@ -44,8 +44,7 @@ def _check_added(key: str, metric: str, own: AddedMetric, data: DataModule) -> N
         names = [f"{part}/{name}" for name in own.columns]
         raise UserError(f"{key}: expected one of {one_of(names)}; got {metric}.{did_you_mean(metric, names)}")
     if part in data.parts and quantity in undefined_columns(own, data.parts[part].labels):
-        counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
-        missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
+        missing = data.classes_without_images(part)
         why = f"{part} has no image of {missing[0]}" if missing else f"it is undefined for the labels of {part}"
         raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {part}/accuracy.")
 
@@ -73,7 +72,8 @@ def _why_missing(metric: str, trainer: Mapping[str, Any], data: DataModule) -> s
     if metric == "train/loss_mean" and count_batches(trainer, data) == 1:
         return "an epoch has one batch, whose loss is train/loss"
     if name in ALL_CLASS_SCORES and part in data.parts:
-        counts = data.parts[part].labels.bincount(minlength=len(data.classes)).tolist()
-        missing = [label for label, count in zip(data.classes, counts, strict=True) if not count]
-        return f"{part} has no image of {missing[0]}" if missing else None
+        if missing := data.classes_without_images(part):
+            return f"{part} has no image of {missing[0]}"
+        if full := data.classes_of_all_images(part):
+            return f"{part} has no image without {full[0]}"
     return None

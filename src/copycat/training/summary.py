@@ -73,7 +73,7 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     epoch = results["best"]["epoch"] if best else None
     if final or best:
         shown.append(_table(final, best, epoch=epoch))
-    lines = [*_column_notes(results), *positive_class_note(manifest["data"]["classes"])] if shown else []
+    lines = [*_column_notes(results), *score_note(manifest["data"])] if shown else []
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
@@ -84,8 +84,14 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
 
 
-def positive_class_note(classes: Sequence[str]) -> list[str]:
-    """Return the line that names the class of precision, recall and f1; empty for more than two classes."""
+def score_note(data: Mapping[str, Any]) -> list[str]:
+    """Return the line that says of which class precision, recall and f1 are; empty for more than two classes.
+
+    `data` is that of a manifest.
+    """
+    if data.get("multi_label"):
+        return ["scores: means over the classes, each predicted above 0.5"]
+    classes = data["classes"]
     return [f"precision, recall, f1: of class {classes[1]}"] if len(classes) == 2 else []
 
 

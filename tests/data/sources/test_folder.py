@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,13 @@ def test_a_copy_of_a_picture_has_the_same_digest(pets: Path) -> None:
     part = load_folder(pets)["train"]
     digests = dict(zip(part.names, part.digests, strict=True))
     assert digests["dog/twin.png"] == digests["cat/a.png"]
+
+
+def test_an_image_in_the_folders_of_several_classes_has_all_of_them(pets: Path) -> None:
+    shutil.copy(pets / "cat" / "a.png", pets / "dog" / "friend.png")
+    part = load_folder(pets, multi_label=True)["train"]
+    assert list(part.names) == ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
+    assert part.labels.tolist() == [[1, 1], [1, 0], [1, 0], [0, 1], [0, 1]]
 
 
 def test_more_than_two_classes_are_numbered_in_order(pets: Path, save_picture: SavePicture) -> None:

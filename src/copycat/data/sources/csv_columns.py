@@ -32,9 +32,12 @@ def find_columns(table: CsvTable, node: Mapping[str, Any]) -> dict[str, str | No
     Raises:
         UserError: where a stated column does not exist, or a required one is not found.
     """
-    found = {key: find_column(table.columns, key, node.get(key), usual) for key, usual in USUAL_NAMES.items()}
+    columns = node.get("label_columns")
+    names = [name for name in table.columns if name not in (columns or ())]
+    found = {key: find_column(names, key, node.get(key), usual) for key, usual in USUAL_NAMES.items()}
+    check_label_keys(columns, node.get("label_separator"), node.get("classes"), names=list(table.columns))
     for key, content in REQUIRED.items():
-        if found[key] is None:
+        if found[key] is None and not (key == "label_column" and columns):
             raise UserError(
                 f"data.{key}: expected the column of the {content}; {escape_name(str(table.path))} has "
                 f"{one_of(table.columns)}. Type data.{key}=NAME."
@@ -59,6 +62,28 @@ def find_column(columns: Iterable[str], key: str, stated: str | None, usual: Seq
             + did_you_mean(stated, names, before=f"data.{key}=")
         )
     return stated if stated in names else None
+
+
+def check_label_keys(
+    columns: Sequence[str] | None, separator: str | None, classes: Sequence[str] | None, *, names: Sequence[str]
+) -> None:
+    """Check the keys of labels against each other, and against the names of the table's columns.
+
+    Raises:
+        UserError: where two exclude each other, or a column does not exist.
+    """
+    if columns is None:
+        return
+    for key, value in (("label_separator", separator), ("classes", classes)):
+        if value is not None:
+            raise UserError(
+                f"data.{key}: expected null beside data.label_columns, which name the classes; got {value}."
+            )
+    for name in columns:
+        if name not in names:
+            raise UserError(
+                f"data.label_columns: expected some of {one_of(names)}; got {name!r}.{did_you_mean(name, names)}"
+            )
 
 
 def check_groups_key(groups: str | None, columns: Iterable[str]) -> None:

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
+from copycat.data.sources.csv_labels import read_labels
 from copycat.data.sources.csv_rows import check_rows, included_rows, rows_by_part
 from copycat.data.sources.csv_table import CsvTable, read_table
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER, LeftOut
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
-from copycat.data.sources.label_order import sort_classes
 from copycat.data.split import Part
 
 
@@ -24,6 +24,8 @@ class CsvImages(ImageSource):
         root: folder that the paths are relative to; None: that of the file.
         delimiter: `comma`, `semicolon`, `tab` or `bar`; None: the one that the header has most often.
         path_column, label_column: columns of the paths and of the class names; None: found by a usual name.
+        label_columns: columns of 1 and 0, one for each class, where images may have several; None: `label_column`.
+        label_separator: characters between the classes of an image in `label_column`; None: each has one class.
         split_column: column of `train`, `val` and `test`; None: found by a usual name; `none`: no such column.
         exclude_column: column of rows to leave out, marked by 1, true, yes or x; None and `none` as above.
         groups: a column, or a regular expression that finds the group in the path, see `find_groups`; None: no groups.
@@ -39,6 +41,8 @@ class CsvImages(ImageSource):
         delimiter: str | None = None,
         path_column: str | None = None,
         label_column: str | None = None,
+        label_columns: Sequence[str] | None = None,
+        label_separator: str | None = None,
         split_column: str | None = None,
         exclude_column: str | None = None,
         groups: str | None = None,
@@ -59,10 +63,13 @@ class CsvImages(ImageSource):
         )
         self.file = Path(file).expanduser()
         self.folder = self.file.parent if root is None else Path(root).expanduser()
-        self.delimiter, self.groups, self.stated_classes = delimiter, groups, classes
-        self.columns = {
+        self.delimiter, self.groups = delimiter, groups
+        self.columns: Mapping[str, Any] = {
             "path_column": path_column,
             "label_column": label_column,
+            "label_columns": label_columns,
+            "label_separator": label_separator,
+            "classes": classes,
             "split_column": split_column,
             "exclude_column": exclude_column,
         }
@@ -76,15 +83,23 @@ class CsvImages(ImageSource):
         table = read_table(self.file, delimiter=self.delimiter)
         used = find_columns(table, self.columns)
         check_groups_key(self.groups, table.columns)
-        paths, labels = (table.columns[str(used[key])] for key in ("path_column", "label_column"))
+        paths = table.columns[str(used["path_column"])]
         kept = included_rows(table, used["exclude_column"])
         if count := len(table.lines) - len(kept):
             self.left_out = [LeftOut(escape_name(self.file.name), "excluded by the table", count)]
-        check_rows(table, kept, paths, labels)
-        self.classes = self._find_classes(table, kept, labels)
+        labels = read_labels(
+            table,
+            kept,
+            column=used["label_column"],
+            columns=self.columns["label_columns"],
+            separator=self.columns["label_separator"],
+            classes=self.columns["classes"],
+            min_classes=self.min_classes,
+        )
+        check_rows(table, kept, paths, labels.texts)
+        self.classes = labels.classes
         rows = rows_by_part(table, kept, used["split_column"])
         groups = self._find_groups(table, rows, paths)
-        label_of = {name: label for label, name in enumerate(self.classes)}
         listed = {
             part: LabeledImages(
                 images=LazyImages(
@@ -94,7 +109,7 @@ class CsvImages(ImageSource):
                     fit=self.fit,
                     max_pixels=self.max_pixels,
                 ),
-                labels=[label_of[labels[row]] for row in chosen],
+                labels=[labels.labels[row] for row in chosen],
                 names=[escape_name(paths[row]) for row in chosen],
                 places=[f"line {table.lines[row]}: {escape_name(paths[row])}" for row in chosen],
                 groups=None if groups is None else groups[part],
@@ -104,21 +119,6 @@ class CsvImages(ImageSource):
         folders = {parent for path in paths for parent in Path(path).parents}
         self.synthetic = any((self.folder / folder / SYNTHETIC_MARKER).is_file() for folder in folders)
         return self.read_parts(listed, root=self.folder, key="data.file", where=f"images of {self.file}")
-
-    def _find_classes(self, table: CsvTable, kept: Sequence[int], labels: Sequence[str]) -> Sequence[str]:
-        found = dict.fromkeys(labels[row] for row in kept)
-        if self.stated_classes is None:
-            classes = sort_classes(found)
-        else:
-            classes = [str(name) for name in self.stated_classes]
-            for row in kept:
-                if labels[row] not in classes:
-                    hint = did_you_mean(labels[row], classes)
-                    text = f"expected one of data.classes, {one_of(classes)}; got {labels[row]!r}.{hint}"
-                    raise table.error(text, line=table.lines[row])
-        if len(found) < self.min_classes:
-            raise table.error(f"expected images of two classes at least; got {one_of(found) or 'none'}.")
-        return classes
 
     def _find_groups(
         self, table: CsvTable, rows: Mapping[str, Sequence[int]], paths: Sequence[str]

@@ -4,14 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 from copycat.config.suggestions import did_you_mean
+from copycat.data.sources.csv_labels import IS_MARKED
 from copycat.data.sources.csv_table import CsvTable
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_scan import PART_FOLDERS, PART_OF_WORD
 
-IS_EXCLUDED: Mapping[str, bool] = {
-    **dict.fromkeys(("1", "true", "yes", "y", "x", "exclude"), True),
-    **dict.fromkeys(("", "0", "false", "no", "n", "keep"), False),
-}
+IS_EXCLUDED: Mapping[str, bool] = {**IS_MARKED, "exclude": True, "keep": False}
 """Meaning of a cell of the column `exclude`, in lower case."""
 
 
@@ -33,7 +31,7 @@ def included_rows(table: CsvTable, column: str | None) -> Sequence[int]:
     return kept
 
 
-def check_rows(table: CsvTable, kept: Sequence[int], paths: Sequence[str], labels: Sequence[str]) -> None:
+def check_rows(table: CsvTable, kept: Sequence[int], paths: Sequence[str], labels: Mapping[int, str]) -> None:
     """Check that each row has a path and a label, and that no file is listed twice.
 
     Raises:

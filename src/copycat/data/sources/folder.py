@@ -1,7 +1,10 @@
 """Load a user's own images from a folder with one sub-folder per class."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from copycat.config.errors import UserError
 from copycat.data.lazy_images import LazyImages
@@ -11,6 +14,7 @@ from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
 from copycat.data.split import Part
+from copycat.data.splitting import select_images
 
 
 class Folder(ImageSource):
@@ -21,6 +25,7 @@ class Folder(ImageSource):
     Args:
         root: the folder.
         groups: a regular expression that finds each image's group in its name, see `find_groups`; None: no groups.
+        multi_label: whether an image that lies in the folders of several classes, byte for byte the same, has them all.
         image_size, fit, on_unreadable, memory_mb, max_megapixels: see `ImageSource`.
 
     Raises:
@@ -32,6 +37,7 @@ class Folder(ImageSource):
         *,
         root: str,
         groups: str | None = None,
+        multi_label: bool = False,
         image_size: int | None = None,
         fit: str = "crop",
         on_unreadable: str = "stop",
@@ -48,7 +54,7 @@ class Folder(ImageSource):
         )
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
-        self.root, self.groups = Path(root).expanduser(), groups
+        self.root, self.groups, self.multi_label = Path(root).expanduser(), groups, multi_label
         self.synthetic = (self.root / SYNTHETIC_MARKER).is_file()
 
     def load(self) -> Mapping[str, Part]:
@@ -76,4 +82,16 @@ class Folder(ImageSource):
             )
             for part, files in scan.parts.items()
         }
-        return self.read_parts(listed, root=self.root, key="data.root", where=f"files in {self.root}")
+        parts = self.read_parts(listed, root=self.root, key="data.root", where=f"files in {self.root}")
+        if not self.multi_label:
+            return parts
+        return {name: join_labels(part, len(self.classes)) for name, part in parts.items()}
+
+
+def join_labels(part: Part, classes: int) -> Part:
+    """Return a part of one label an image as one of several: equal images become one that has all their classes."""
+    first: dict[str, int] = {}
+    labels = torch.zeros(len(part), classes, dtype=torch.int64)
+    for index, digest in enumerate(part.digests):
+        labels[first.setdefault(digest, index), part.labels[index]] = 1
+    return select_images(replace(part, labels=labels), list(first.values()))

@@ -10,6 +10,7 @@ from torch import Tensor
 from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage
+from copycat.data.labels import count_classes
 from copycat.data.lazy_images import DigestCache, EncodedImages
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
@@ -21,7 +22,8 @@ class LabeledImages:
     """List the encoded images of one part."""
 
     images: EncodedImages
-    labels: Sequence[int]
+    labels: Sequence[int | Sequence[int]]
+    """Index of each image's class; of several classes an image, 1 for each that it has."""
     names: Sequence[str]
     """Name of each image, as text that can be printed and stored."""
     places: Sequence[str] | None = None
@@ -97,10 +99,12 @@ class ImageSource:
                 f"Mend or remove them, or leave them out by data.on_unreadable=skip.{allow}"
             )
         for name, (part, _) in parts.items():
-            if lost := set(listed[name].labels) - set(part.labels.tolist()):
+            was = count_classes(torch.tensor(listed[name].labels), len(self.classes))
+            now = count_classes(part.labels, len(self.classes))
+            lost = [label for label, before, after in zip(self.classes, was, now, strict=True) if before and not after]
+            if lost:
                 raise UserError(
-                    f"{key}: no image of {', '.join(self.classes[label] for label in sorted(lost))} in {name} can "
-                    f"be read, first {part.unreadable[0]}."
+                    f"{key}: no image of {', '.join(lost)} in {name} can be read, first {part.unreadable[0]}."
                 )
         return {name: part for name, (part, _) in parts.items()}
 

@@ -22,7 +22,10 @@ BINS = 15
 
 
 class ConfusionMatrix(Inspector):
-    """Write the final weights' confusion matrix, precision-recall curves and calibration error."""
+    """Write the final weights' confusion matrix, precision-recall curves and calibration error.
+
+    Where images may have several classes, there is no confusion matrix.
+    """
 
     def on_run_end(self, context: RunContext) -> None:
         """Write the summaries to loggers."""
@@ -31,15 +34,22 @@ class ConfusionMatrix(Inspector):
         label, probability = context.data.parts["val"].labels, context.probabilities
         summary = Summary()
         classes = context.data.classes[:MAX_CLASSES]
-        if len(context.data.classes) <= MAX_CLASSES:
+        if len(context.data.classes) <= MAX_CLASSES and label.ndim == 1:
             picture = draw_confusion_matrix(confusion_matrix(probability.numpy(), label.numpy()), list(classes))
             summary.MergeFrom(image_summary("validation/confusion_matrix", picture))
         for index, name in enumerate(classes):
-            curve = pr_curve(f"precision_recall/{name}", (label == index).numpy(), probability[:, index].numpy())  # type: ignore[no-untyped-call]
+            curve = pr_curve(
+                f"precision_recall/{name}", is_of_class(label, index).numpy(), probability[:, index].numpy()
+            )  # type: ignore[no-untyped-call]
             summary.MergeFrom(curve)
         summary.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
         for logger in loggers:
             logger.write(summary, context.epochs)
+
+
+def is_of_class(label: torch.Tensor, index: int) -> torch.Tensor:
+    """Return whether images have a class, [N] bool; labels are [N], or [N, classes] of several classes an image."""
+    return label[:, index] == 1 if label.ndim == 2 else label == index
 
 
 def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -52,16 +62,33 @@ def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]
     return matrix
 
 
+def count_decisions(predicted: NDArray[np.bool_], label: NDArray[np.int64]) -> list[dict[str, int]]:
+    """Count, for each class, images that have it (found or missed) and that lack it (false or rejected).
+
+    Shapes: [N, classes] each.
+    """
+    true = label == 1
+    counts = {
+        "found": (predicted & true).sum(0),
+        "missed": (~predicted & true).sum(0),
+        "false": (predicted & ~true).sum(0),
+        "rejected": (~predicted & ~true).sum(0),
+    }
+    return [{name: int(count[place]) for name, count in counts.items()} for place in range(true.shape[1])]
+
+
 def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
     """Compute the expected calibration error over 15 bins of equal width.
 
     It is the mean distance between confidence and accuracy, weighted by the number of images in each bin. Of two
-    classes, the probability of class 1 is compared with its frequency.
+    classes, the probability of class 1 is compared with its frequency; of several classes an image, that of each class.
 
-    Shapes: [N, classes] and [N].
+    Shapes: [N, classes], and [N] or [N, classes].
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics computes it.
     """
+    if label.ndim == 2:
+        return float(binary_calibration_error(probability.reshape(-1), label.reshape(-1), n_bins=BINS))
     if probability.shape[1] == 2:
         return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
     return float(multiclass_calibration_error(probability, label, probability.shape[1], n_bins=BINS))

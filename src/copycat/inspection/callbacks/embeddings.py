@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from copycat.data.labels import label_names
 from copycat.data.loaders import to_float
 from copycat.inspection.callbacks.histograms import capture_activations
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
@@ -32,9 +33,10 @@ class Embeddings(Inspector):
         side = [min(SIDE, length) for length in image.shape[-2:]]
         thumbnails = nn.functional.interpolate(to_float(image), size=side, mode="area")
         classes = context.data.classes
-        labels, predicted = part.labels[:count].tolist(), context.probabilities[:count].argmax(1).tolist()
-        images = zip(labels, predicted, part.names[:count], strict=True)
-        rows = [[classes[label], classes[prediction], name] for label, prediction, name in images]
+        probability = context.probabilities[:count]
+        predicted = probability > 0.5 if part.is_multi_label else probability.argmax(1)
+        names = (label_names(labels, classes) for labels in (part.labels[:count], predicted))
+        rows = [list(row) for row in zip(*names, part.names[:count], strict=True)]
         for logger in tensorboard_loggers(context.loggers):
             logger.experiment.add_embedding(
                 hidden,

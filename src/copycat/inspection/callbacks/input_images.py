@@ -10,6 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
+from copycat.data.labels import label_names
 from copycat.data.loaders import to_float, with_draws
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
@@ -62,9 +63,9 @@ def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Su
 
 
 def _class_names(label: Tensor, classes: Sequence[str]) -> str:
-    """Return an image's class; for a mixed image its two largest shares, one a line."""
+    """Return an image's class or classes; for a mixed image its two largest shares, one a line."""
     if not label.is_floating_point():
-        return classes[int(label)]
+        return label_names(label[None], classes)[0]
     shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)[:2]
     return "\n".join(f"{name} {share:.2f}" for share, name in shares if share >= 0.005)
 

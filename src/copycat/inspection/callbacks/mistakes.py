@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from copycat.data.labels import label_names
 from copycat.data.split import Part
 from copycat.inspection.callbacks.contact_sheet import contact_sheet, image_summary, shrink
 from copycat.inspection.callbacks.input_images import to_pictures
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.reports.gallery_file import SIDE, TITLES, GalleryItem, write_gallery
+from copycat.records.predictions import is_right
 from copycat.training.run_context import RunContext
 
 CELL = 136
@@ -31,7 +33,7 @@ class Mistakes(Inspector):
         probability = context.probabilities.numpy()
         chosen = {
             "wrong": most_confident_errors(probability, part.labels.numpy(), count=self.count),
-            "unsure": least_confident(probability, count=self.count),
+            "unsure": least_confident(probability, count=self.count, multi_label=part.is_multi_label),
         }
         classes = context.data.classes
         items = [_make_item(part, classes, probability, kind, index) for kind in chosen for index in chosen[kind]]
@@ -52,29 +54,39 @@ class Mistakes(Inspector):
 def most_confident_errors(probability: NDArray[np.floating], label: NDArray[np.int64], *, count: int) -> list[int]:
     """Return the indices of misclassified images, the least likely true class first, `count` at most.
 
-    Shapes: [N, classes] and [N].
+    Where images may have several classes, the class whose probability is the furthest from its label counts.
+
+    Shapes: [N, classes], and [N] or [N, classes].
     """
-    true = probability[np.arange(len(label)), label]
-    order = np.argsort(true, kind="stable")
-    wrong = probability.argmax(1) != label
-    return [int(index) for index in order if wrong[index]][:count]
+    is_several = label.ndim == 2
+    true = 1 - np.abs(probability - label).max(1) if is_several else probability[np.arange(len(label)), label]
+    wrong = ~is_right(probability, label)
+    return [int(index) for index in np.argsort(true, kind="stable") if wrong[index]][:count]
 
 
-def least_confident(probability: NDArray[np.floating], *, count: int) -> list[int]:
-    """Return the indices of the predictions, [N, classes], with the closest two likeliest classes, `count` at most."""
-    two = np.sort(probability, axis=1)[:, -2:]
-    return [int(index) for index in np.argsort(two[:, 1] - two[:, 0], kind="stable")[:count]]
+def least_confident(probability: NDArray[np.floating], *, count: int, multi_label: bool = False) -> list[int]:
+    """Return the indices of the predictions, [N, classes], with the closest two likeliest classes, `count` at most.
+
+    Where images may have several classes, it is those with a class whose probability is the closest to 0.5.
+    """
+    if multi_label:
+        margin = np.abs(probability - 0.5).min(1)
+    else:
+        two = np.sort(probability, axis=1)[:, -2:]
+        margin = two[:, 1] - two[:, 0]
+    return [int(index) for index in np.argsort(margin, kind="stable")[:count]]
 
 
 def _make_item(
     part: Part, classes: Sequence[str], probability: NDArray[np.floating], kind: str, index: int
 ) -> GalleryItem:
-    predicted = int(probability[index].argmax())
+    row = probability[index : index + 1]
+    predicted = row > 0.5 if part.is_multi_label else row.argmax(1)
     return GalleryItem(
         kind=kind,
         index=index,
         name=part.names[index],
-        label=classes[int(part.labels[index])],
-        said=classes[predicted],
-        probability=float(probability[index, predicted]),
+        label=label_names(part.labels[index : index + 1], classes)[0],
+        said=label_names(predicted, classes)[0],
+        probability=float(np.maximum(row, 1 - row).min() if part.is_multi_label else row.max()),
     )

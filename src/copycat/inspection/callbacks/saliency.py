@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from copycat.data.labels import label_names
 from copycat.data.loaders import to_float
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
 from copycat.inspection.callbacks.input_images import to_pictures
@@ -44,7 +45,8 @@ class AttributionMaps(Inspector):
             return
         part, probability = context.data.parts["val"], context.probabilities.numpy()
         wrong = most_confident_errors(probability, part.labels.numpy(), count=self.count)
-        indices = list(dict.fromkeys([*wrong, *least_confident(probability, count=self.count)]))[: self.count]
+        unsure = least_confident(probability, count=self.count, multi_label=part.is_multi_label)
+        indices = list(dict.fromkeys([*wrong, *unsure]))[: self.count]
         image = torch.stack([part.images[index] for index in indices])
         predicted = [int(probability[index].argmax()) for index in indices]
         maps = self.attribute(context.classifier.network, to_float(image), predicted)
@@ -57,7 +59,7 @@ class AttributionMaps(Inspector):
         for index, label, picture, found in zip(indices, predicted, to_pictures(image), maps, strict=True):
             pictures += [picture, heatmap(found)]
             captions += [
-                f"is {classes[int(part.labels[index])]}",
+                f"is {label_names(part.labels[index : index + 1], classes)[0]}",
                 f"predicted {classes[label]}, {probability[index, label]:.2f}",
             ]
         for logger in loggers:

@@ -12,6 +12,7 @@ from copycat.config.extras import install_command
 from copycat.config.suggestions import first_line, pluralize
 from copycat.data.datamodule import DataModule
 from copycat.data.image_measures import ImageMeasures, measure_images
+from copycat.data.labels import label_names
 from copycat.data.near_duplicates import DuplicateGroups, find_near_duplicates
 from copycat.data.pool import Pool, join_parts
 from copycat.inspection.quality.features import center, compute_features, neighbor_distances, why_no_features
@@ -62,8 +63,8 @@ class DeepCheck:
         return [group for group in self.duplicates.groups if len({self.pool.parts[index] for index in group}) == 1]
 
     def label(self, index: int) -> str:
-        """Return the class of an image."""
-        return self.classes[int(self.pool.images.labels[index])]
+        """Return the class of an image, or several joined by `;`."""
+        return label_names(self.pool.images.labels[index : index + 1], self.classes)[0]
 
 
 def check_deep(
@@ -123,6 +124,8 @@ def _check_labels(
     Raises:
         UserError: where it cannot be made.
     """
+    if pool.images.is_multi_label:
+        raise UserError("needs images of one class each; these may have several")
     if find_spec("cleanlab") is None:
         raise UserError(f"needs cleanlab: {install_command('quality')}")
     if probabilities is not None:

@@ -21,6 +21,10 @@ def make_calibration_section(made: Calibration | None, classes: Sequence[str]) -
         return
     images = f"{pluralize(made.images, 'image')}, {made.fitted_on}"
     note = f"Temperature {made.temperature:.4g}, fitted on {images}."
+    if made.thresholds is not None:
+        pairs = zip(classes, made.thresholds, strict=True)
+        listed = ", ".join(f"{printable(name)} {threshold:.4f}" for name, threshold in pairs)
+        note = f"Each class is predicted above a threshold, {listed}, of the largest F1 on {images}."
     if made.costs is not None:
         note += " The class of the smallest expected cost is predicted."
     if made.positive is not None and made.threshold is not None:

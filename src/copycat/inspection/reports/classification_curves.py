@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
-from copycat.inspection.callbacks.confusion import BINS, calibration_error
+from copycat.inspection.callbacks.confusion import BINS, calibration_error, is_of_class
 from copycat.inspection.reports.contents import BEHIND, COLORS, Axis, Chart, Series, SeriesStyle
 from copycat.models.auroc import auroc
 
@@ -20,7 +20,7 @@ MAX_POINTS = 300
 
 @dataclass(frozen=True)
 class ClassCurves:
-    """Hold the curves of one class against the others."""
+    """Hold the curves of one class against the others, or against its absence."""
 
     name: str
     color: int
@@ -52,10 +52,10 @@ class Reliability:
 def compute_class_curves(probability: Doubles, label: Labels, classes: Sequence[str]) -> Iterator[ClassCurves]:
     """Compute the curves of each class that has images and does not have all, of the first few.
 
-    Shapes: [N, classes] and [N].
+    Shapes: [N, classes], and [N] or [N, classes].
     """
     for index in range(min(COLORS, probability.shape[1])):
-        positive = label == index
+        positive = is_of_class(torch.from_numpy(label), index).numpy()
         if not positive.any() or positive.all():
             continue
         score, true = torch.from_numpy(probability[:, index].copy()), torch.from_numpy(positive.astype(np.int64))
@@ -68,11 +68,14 @@ def compute_class_curves(probability: Doubles, label: Labels, classes: Sequence[
 def compute_reliability(probability: Doubles, label: Labels, classes: Sequence[str]) -> Reliability:
     """Compute accuracy by predicted probability, in bins of equal width.
 
-    Of two classes it is the frequency of class 1, otherwise the accuracy of the predicted class.
+    Of two classes it is the frequency of class 1, otherwise the accuracy of the predicted class; of several classes an
+    image, the frequency of each class.
 
-    Shapes: [N, classes] and [N].
+    Shapes: [N, classes], and [N] or [N, classes].
     """
-    if probability.shape[1] == 2:
+    if label.ndim == 2:
+        confidence, right, quantity = probability.ravel(), label.ravel() == 1, "share of the classes"
+    elif probability.shape[1] == 2:
         confidence, right, quantity = probability[:, 1], label == 1, f"share of {classes[1]}"
     else:
         confidence, right, quantity = probability.max(1), probability.argmax(1) == label, "accuracy"

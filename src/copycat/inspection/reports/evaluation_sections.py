@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.inspection.callbacks.confusion import confusion_matrix
+from copycat.inspection.callbacks.confusion import confusion_matrix, count_decisions
 from copycat.inspection.reports.classification_curves import (
     compute_class_curves,
     compute_reliability,
@@ -31,7 +31,7 @@ MAX_CLASSES = 20
 
 def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
     """Make the table of metrics of the final weights and of the best epoch, with intervals; none without metrics."""
-    results, images = manifest["results"], manifest["data"]["images"]
+    results, images, is_several = manifest["results"], manifest["data"]["images"], manifest["data"].get("multi_label")
     best = results.get("best", {})
     columns = {
         "final": results.get("final", {}),
@@ -52,14 +52,17 @@ def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, 
         for title, part in places:
             value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)
             interval = intervals.get((title, part), {}).get(name)
-            if name == "accuracy" and value is not None and count and 0 <= value <= 1:
+            if name == "accuracy" and not is_several and value is not None and count and 0 <= value <= 1:
                 interval = wilson_interval(value, count)
             cells.append(_cell(value, interval, count))
         rows.append([name, *cells])
     classes = manifest["data"]["classes"]
     counts = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
     note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {counts} images tell no more than that."
-    if len(classes) == 2:
+    if is_several:
+        note = note.replace("accuracy by Wilson's score, others by bootstrap", "by bootstrap")
+        note += " Scores are means over the classes, each predicted above 0.5."
+    elif len(classes) == 2:
         note += f" Precision, recall and f1 are of: {classes[1]}."
     head = ["metric", *(f"{part}, {title}" for title, part in places)]
     yield Section(title="Metrics", note=note, table=Table(rows, head))
@@ -84,21 +87,26 @@ def make_prediction_sections(
     for part, predicted in predictions.items():
         title = {"val": "validation", "test": "test"}.get(part, part)
         is_correct, count = int(predicted.is_correct.sum()), len(predicted.label)
-        new, images = _accuracy_without_trained(predicted, trained.get(part)), pluralize(count, "image")
+        images = pluralize(count, "image")
+        new = "" if predicted.is_multi_label else _accuracy_without_trained(predicted, trained.get(part))
         curves = [*compute_class_curves(predicted.probability, predicted.label, classes)]
         reliability = compute_reliability(predicted.probability, predicted.label, classes)
-        yield Section(
-            title=f"Confusion matrix ({title})",
-            note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
-            table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
-        )
-        roc = f"ROC, and precision over recall, of each class against the others, on {images}."
+        if predicted.is_multi_label:
+            yield _make_class_section(f"Classes ({title})", predicted, classes, calibration)
+        else:
+            yield Section(
+                title=f"Confusion matrix ({title})",
+                note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
+                table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
+            )
+        against = "" if predicted.is_multi_label else " against the others"
+        roc = f"ROC, and precision over recall, of each class{against}, on {images}."
         bins = f"Accuracy against predicted probability, on {images}."
         plots = [
             PageImage(draw_class_curves(curves), roc, f"roc-{part}", make_class_charts(curves)),
             PageImage(draw_reliability(reliability), bins, f"reliability-{part}", make_reliability_charts(reliability)),
         ]
-        if calibration is not None:
+        if calibration is not None and not predicted.is_multi_label:
             after = predicted.at_temperature(calibration.temperature)
             found = replace(
                 compute_reliability(after.probability, after.label, classes), title="Reliability after calibration"
@@ -107,6 +115,30 @@ def make_prediction_sections(
             name = f"reliability-calibrated-{part}"
             plots.append(PageImage(draw_reliability(found), caption, name, make_reliability_charts(found)))
         yield Section(title=f"Curves of predictions ({title})", images=plots)
+
+
+def _make_class_section(
+    title: str, predicted: Predictions, classes: Sequence[str], calibration: Calibration | None
+) -> Section:
+    """Count images with and without each class, by whether it is predicted."""
+    thresholds = None if calibration is None else calibration.thresholds
+    decided = predicted.probability > np.array(thresholds or 0.5)
+    right = int((decided == predicted.label).all(1).sum())
+    above = "the thresholds of the calibration" if thresholds else "0.5"
+    rows: list[list[str | Cell]] = []
+    for name, row in zip(classes, count_decisions(decided, predicted.label), strict=True):
+        present, absent = row["found"] + row["missed"], row["false"] + row["rejected"]
+        cells = [
+            _confusion_cell(row["found"], present, is_right=True),
+            _confusion_cell(row["missed"], present, is_right=False),
+            _confusion_cell(row["false"], absent, is_right=False),
+            _confusion_cell(row["rejected"], absent, is_right=True),
+        ]
+        rows.append([name, *cells])
+    head = ["class", "present: predicted", "present: not predicted", "absent: predicted", "absent: not predicted"]
+    caption = "Images with the class (present) and without it (absent). Blue is correct, orange is wrong."
+    note = f"Predicted above {above}. Of {len(decided)} images {right} have all their classes predicted, and no other."
+    return Section(title=title, note=note, table=Table(rows, head, caption))
 
 
 def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:

@@ -36,7 +36,7 @@ class GalleryItem:
     label: str
     said: str
     probability: float
-    """Of the predicted class."""
+    """Of the predicted class; of several classes, that of the least sure one to be as predicted."""
 
     @property
     def caption(self) -> str:

@@ -27,14 +27,18 @@ def bootstrap(
 
     `present_only` is as in `scores_from_confusion`; `added` are further metrics.
 
-    Shapes: [N, classes] and [N].
+    Shapes: [N, classes], and [N] or [N, classes] of several classes an image.
 
     Source: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; its percentiles.
     """
     count, classes = probability.shape
-    times = RESAMPLES if classes == 2 else FEW_RESAMPLES
+    is_binary = classes == 2 and label.ndim == 1
+    times = RESAMPLES if is_binary else FEW_RESAMPLES
     chosen = np.random.default_rng(0).integers(count, size=(times, count))
-    if classes == 2:
+    if label.ndim == 2:
+        resampled = (torch.from_numpy(values[chosen]) for values in (probability.astype(np.float32), label))
+        values_by_metric = compute_scores(*resampled, classes=classes)
+    elif is_binary:
         positive = torch.from_numpy(probability[:, 1][chosen]).float()
         values_by_metric = compute_scores(positive, torch.from_numpy(label[chosen]), classes=2)
     else:

@@ -34,9 +34,13 @@ def make_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
             continue
         low, high = wilson_interval(accuracy, count)
         note = f"95 % interval {low:.2f} to {high:.2f}, {pluralize(count, 'image')}"
+        if manifest["data"].get("multi_label"):
+            note += ", a mean over the classes"
         yield Fact(title, f"{accuracy:.4f}", f"{title.lower()} {accuracy:.4f} ({note})", note)
         if baseline := manifest["data"].get("majority", {}).get(part):
-            yield _compare_with_baseline(baseline, low, high)
+            is_several = manifest["data"].get("multi_label")
+            constant = "each class as most images have it" if is_several else "always the most frequent class"
+            yield _compare_with_baseline(baseline, low, high, constant=constant)
     if overfitting := _find_overfitting(manifest):
         yield overfitting
     warnings = manifest["data"]["warnings"]
@@ -51,9 +55,9 @@ def make_verdict(facts: Sequence[Fact]) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _compare_with_baseline(baseline: float, low: float, high: float) -> Fact:
+def _compare_with_baseline(baseline: float, low: float, high: float, *, constant: str) -> Fact:
     title, share = "Majority baseline", f"{baseline:.4f}"
-    note = f"always the most frequent class: {share}"
+    note = f"{constant}: {share}"
     if low > baseline:
         return Fact(title, "exceeded", f"above the majority baseline, {share}", note, "good")
     if high < baseline:

@@ -30,14 +30,20 @@ class MetricsBuffer:
         """[trials] per step."""
         self._probabilities: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._is_shared = True
         self.nbytes = 0
         """Bytes of the probabilities."""
 
-    def add(self, losses: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Keep a step: losses [trials], probability [trials, B] or [trials, B, classes], label [B] or [trials, B]."""
+    def add(self, losses: Tensor, probability: Tensor, label: Tensor, *, shared: bool) -> None:
+        """Keep a step.
+
+        Shapes: losses [trials]; probability [trials, B] or [trials, B, classes]; label [B, …] where it is shared, else
+        [trials, B, …].
+        """
         self.losses.append(losses)
         self._probabilities.append(probability)
         self._labels.append(label)
+        self._is_shared = shared
         self.nbytes += probability.nbytes
 
     def compute_rows(self, classifier: Classifier) -> tuple[Tensor, list[Row]]:
@@ -50,14 +56,14 @@ class MetricsBuffer:
         losses = torch.stack(self.losses).cpu().view(epochs, self.steps, trials)
         starts = range(0, epochs * self.steps, self.steps)
         probability = torch.stack([torch.cat(self._probabilities[s : s + self.steps], 1) for s in starts])
-        is_shared = self._labels[0].ndim == 1
+        is_shared = self._is_shared
         labels = [self._labels[s : s + self.steps] for s in starts]
         label = torch.stack([(concatenate(each) if is_shared else torch.cat(each, 1)).cpu() for each in labels])
         if is_shared:
-            label = label[:, None].expand(-1, trials, -1)
+            label = label[:, None].expand(-1, trials, *label.shape[1:])
         rows = classifier.compute_rows(
             losses.transpose(1, 2).reshape(epochs * trials, self.steps),
-            [each.shape[-1] for each in labels[0]],
+            [each.shape[0 if is_shared else 1] for each in labels[0]],
             probability.flatten(0, 1),
             label.flatten(0, 1),
         )

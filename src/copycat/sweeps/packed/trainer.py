@@ -117,7 +117,7 @@ class PackTrainer:
                 gradient_sum = []
                 if first.schedules_by_step and first.scheduler_monitor is None:
                     self.optimizers.step_schedulers()
-            self.buffer.add(losses, self._compute_probability(logits), batch["label"])
+            self.buffer.add(losses, self._compute_probability(logits), batch["label"], shared=shared)
         if not first.schedules_by_step and first.scheduler_monitor is None:
             self.optimizers.step_schedulers()
 
@@ -140,8 +140,10 @@ class PackTrainer:
 
     def _evaluate_batch(self, batch_and_shared: tuple[Batch, bool]) -> Outputs:
         batch, shared = batch_and_shared
-        losses, logits = self.stack(batch["image"], batch["label"], shared=shared)
-        return losses, self._compute_probability(logits), batch["label"].expand(len(self.sessions), -1)
+        label = batch["label"]
+        losses, logits = self.stack(batch["image"], label, shared=shared)
+        of_trials = label.expand(len(self.sessions), *label.shape) if shared else label
+        return losses, self._compute_probability(logits), of_trials
 
     def _compute_probability(self, logits: Tensor) -> Tensor:
         """Return class probabilities, [trials, B] or [trials, B, classes]."""
