@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from copycat.data.decode import decode_pixels
 from copycat.deploy.arguments import open_completed
-from copycat.deploy.decision import decide, make_sets
+from copycat.deploy.decision import decide, decide_labels, join_names, make_sets
 from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import open_predictor
 from tests.support.browser import BrowserPage, check_layout, open_page
@@ -152,6 +152,17 @@ def test_it_decides_as_exported_scripts_do(rule: Mapping[str, Any], page: Browse
     assert labels == decide(probability, **rule).tolist()
     expected = make_sets(probability, **rule)
     assert sets == ([None] * 200 if expected is None else expected.tolist())
+
+
+def test_it_says_the_classes_above_their_thresholds_as_exported_scripts_do(page: BrowserPage) -> None:
+    probability, thresholds = np.random.default_rng(0).random((50, 3)), [0.2, 0.5, 0.9]
+    said = page.page.evaluate(
+        "([all, rule]) => all.map(one => joinNames(['a', 'b', 'c'], decideLabels(one, rule)))",
+        [probability.tolist(), thresholds],
+    )
+    decided = decide_labels(probability, thresholds=thresholds)
+    assert said == [join_names(["a", "b", "c"], row) for row in decided]
+    assert "none" in said
 
 
 def test_a_file_that_is_no_image_is_one_line_and_the_page_is_accessible(

@@ -78,13 +78,13 @@ class Evaluation:
     def _decision_rows(self, part: str, predictions: Predictions) -> Iterator[MetricRow]:
         """Yield the figures of the predicted classes: the exact match above 0.5, and all by the run's thresholds."""
         label, half = predictions.label, [DEFAULT_THRESHOLD] * predictions.label.shape[1]
+        measured = {name for metric in self.added for name in metric.columns}
         for thresholds, suffix in ((half, ""), (self.thresholds, " at thresholds")):
             if thresholds is not None:
                 decided = decide_labels(predictions.probability, thresholds=thresholds)
                 rows = measure_decisions(part, decided, label)
-                yield from (
-                    {**r, "metric": r["metric"] + suffix} for r in rows if suffix or r["metric"] == "exact_match"
-                )
+                wanted = [row for row in rows if suffix or row["metric"] in {"exact_match"} - measured]
+                yield from ({**row, "metric": row["metric"] + suffix} for row in wanted)
 
 
 def metric_rows(
