@@ -109,6 +109,8 @@ NO_TORCH = {
     "train optimizer=adam optimizer.betas=[0.9,1.0]": r"two numbers from 0 to below 1, .* got \[0.9, 1.0\]",
     "train optimizer._target_=Adam": "expected the dotted name of a class",
     "train optimizer.lr='${nope}'": "optimizer.lr: expected a value, .*'nope' not found",
+    "train callbacks.best.monitor=val/mcc callbacks.best.mode=max": "got 'val/mcc'. Type metrics=mcc too.",
+    "train -m seed=1,2 sweep.objective=val/kappa": "got 'val/kappa'. Type metrics=kappa too.",
     "train callbacks.best.monitor=val/accuracy": "callbacks.best.mode: expected max, as val/accuracy is watched",
     "train +trainer.logger=false": "trainer.logger: expected nothing, as Copycat sets it",
     "train trainer.devices=2": r"trainer.devices: expected 1 or a list of one device's number, as \[0\]; got 2",

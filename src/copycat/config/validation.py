@@ -8,10 +8,10 @@ from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.metric_names import OWN_KEYS as METRIC_KEYS
 from copycat.config.metric_names import metric_nodes
-from copycat.config.options import PACKAGE, is_option
+from copycat.config.options import PACKAGE, is_option, packaged_targets
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
-from copycat.config.rules import NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.rules import METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
 Config = Mapping[str, Any]
@@ -75,8 +75,16 @@ def check_value(key: str, value: Any, config: Config) -> None:
     rule = find_rule(key, measured=metric_nodes(config))
     if rule and _rule_applies(key, config) and not rule.allows(value):
         is_text = isinstance(value, str)
-        hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value, rule)
+        hint = _metric_hint(value, rule) if is_text else _quoting_hint(key, value, rule)
+        hint = hint or (did_you_mean(value, rule.options, before=f"{key}=") if is_text else "")
         raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.{hint}", key=key)
+
+
+def _metric_hint(word: str, rule: Rule) -> str:
+    """Return which option of the group `metrics` measures a metric that the run lacks; empty where none does."""
+    stage, _, metric = word.partition("/")
+    is_measurable = f"{stage}/{METRICS[0]}" in rule.options and metric in packaged_targets("metrics")
+    return f" Type metrics={metric} too." if is_measurable else ""
 
 
 def _quoting_hint(key: str, value: Any, rule: Rule) -> str:
@@ -115,7 +123,8 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
                 raise UserError(f"{message}: a test metric is not to be chosen on.")
             wrong = next((text for text in texts if text not in rule.options), "")
             before = f"{key}=" if isinstance(value, str) else ""
-            raise UserError(f"{message}.{did_you_mean(wrong, rule.options, before=before)}")
+            hint = _metric_hint(wrong, rule) or did_you_mean(wrong, rule.options, before=before)
+            raise UserError(f"{message}.{hint}")
     names, directions = sweep["objective"], sweep["direction"]
     several = isinstance(names, list)
     if directions is not None and (isinstance(directions, list), several) not in ((True, True), (False, False)):
