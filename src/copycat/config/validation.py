@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from copycat.config.combinations import find_conflicts
-from copycat.config.dotted_keys import iterate_values
+from copycat.config.dotted_keys import iterate_nodes, iterate_values
 from copycat.config.errors import UserError
 from copycat.config.metric_names import OWN_KEYS as METRIC_KEYS
 from copycat.config.metric_names import metric_nodes
@@ -40,7 +40,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
     The configuration is that of a run, without the nodes `hydra` and `sweep`.
     """
     _check_top(config)
-    for key, value in iterate_values(config):
+    for key, value in (*iterate_nodes(config), *iterate_values(config)):  # keys may stand where a value is expected
         check_value(key, value, config)
     for group in TARGET_GROUPS:
         if group in ADDED_GROUPS and group not in config:
