@@ -15,12 +15,15 @@ from copycat.archives.entry_names import why_not_portable
 from copycat.archives.packing import lock_environment, pack
 from copycat.archives.unpacking import unpack
 from copycat.config.errors import UserError
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
+from copycat.training.train import train
 from tests.support.commands import call_copycat
 from tests.support.packages import HOSTILE, read_entries, write_zip
 from tests.support.packs import run_sweep
-from tests.support.runs import train_tiny
+from tests.support.run_folders import find_newest_run
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,49 @@ def test_a_package_without_data_says_how_to_give_them(
     assert "identical: 2 epochs" in capsys.readouterr().out
     call_copycat("pack", folder, "other.zip", "--data", status=2)
     assert "expected the run's images in" in capsys.readouterr().err
+
+
+def test_images_that_were_drawn_into_a_folder_are_packed_and_named_as_any_others(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = shutil.copytree(tiny, tmp_path / "images")
+    (images / SYNTHETIC_MARKER).write_text("drawn\n")
+    folder = train_tiny("trainer.max_epochs=2", data=images, at=tmp_path / "runs").folder
+    assert read_manifest(folder)["data"]["synthetic"]
+    monkeypatch.chdir(tmp_path)
+    call_copycat("pack", folder, "whole.zip", "--data")
+    call_copycat("pack", folder, "bare.zip")
+    images.rename(tmp_path / "elsewhere")
+    call_copycat("rerun", "whole.zip")
+    assert read_manifest(find_newest_run(tmp_path / "runs"))["data"]["synthetic"]
+    call_copycat("rerun", folder, status=2)
+    assert f"copycat rerun {folder} --data FOLDER" in capsys.readouterr().err
+    call_copycat("rerun", "bare.zip", status=2)
+    assert "copycat rerun bare.zip --data FOLDER" in capsys.readouterr().err
+
+
+def test_a_package_of_a_table_that_is_not_here_says_how_to_give_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = sorted(path for path in tiny.rglob("*.png"))
+    rows = [f"{path},{path.parent.name},{path.parent.parent.name}" for path in names]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,split", *rows]))
+    words = ["data=csv", f"data.file={table}", "data.image_size=8", "trainer.max_epochs=2", f"output_dir={tmp_path}"]
+    folder = train(compose_quickly(words)).folder
+    monkeypatch.chdir(tmp_path)
+    call_copycat("pack", folder, "it.zip")
+    table.rename(tmp_path / "moved.csv")
+    call_copycat("rerun", "it.zip", status=2)
+    assert "copycat rerun it.zip --data TABLE.csv" in capsys.readouterr().err
+    call_copycat("rerun", "it.zip", "--data", "moved.csv")
+    assert "identical: 2 epochs" in capsys.readouterr().out
+
+
+def test_images_that_a_rerun_draws_are_not_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train(compose_quickly([*QUIET, "trainer.max_epochs=1", f"output_dir={tmp_path}"])).folder
+    call_copycat("pack", folder, tmp_path / "it.zip", "--data", status=2)
+    assert "a rerun draws those of this one." in capsys.readouterr().err
 
 
 def test_a_packed_sweep_is_rerun_trial_by_trial(

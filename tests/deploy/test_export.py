@@ -216,7 +216,7 @@ def test_the_card_says_what_it_is_and_how_sure(tiny: Path, tmp_path: Path, capsy
     assert "16 train, 8 val images" in card
     assert "| accuracy |" in card
     assert "of 8×8" in card
-    assert "These are your own data" in card.partition("## Licence")[2]
+    assert "These are your own data" in card.partition("## License")[2]
     assert "lecture" not in card
     call_copycat("rerun", folder)  # the run is as good as before
 

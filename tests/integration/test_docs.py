@@ -34,5 +34,6 @@ def test_the_commands_without_an_output_can_be_typed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COPYCAT_DATA", raising=False)  # a check of the cats would take place
     for command in read_shell_commands(page.read_text(encoding="utf-8")):
         check_command(command, capsys)

@@ -61,6 +61,7 @@ NO_HYDRA = {
     "app nowhere": "nowhere: expected a completed run, or a folder of them; got none",
     "inspect --weights nowhere": "nowhere: expected a completed run, with weights.safetensors",
     "inspect --weights .": "expected a completed run, with weights.safetensors; it has none",
+    "inspect --schedule scheduler=cosine --to x.doc": "--to: expected a file that ends in .png; got x.doc",
     "inspect --weights": "--weights: expected one argument; got none. Type copycat inspect --help",
 }
 NO_TORCH = {
@@ -99,6 +100,11 @@ NO_TORCH = {
     "train trainer.max_epochs=2.5": "expected a whole number ≥ 1; got 2.5",
     "train data.batch_size=0": "data.batch_size: expected a whole number ≥ 1, or null; got 0",
     "train seed=-1": "seed: expected a whole number from 0 to 4294967295; got -1",
+    "train seed={a:1}": "seed: expected a whole number from 0 to 4294967295; got {",
+    "train optimizer.lr={a:1}": "optimizer.lr: expected a number > 0; got {",
+    "train data.batch_size={a:1}": "data.batch_size: expected a whole number ≥ 1, or null; got {",
+    "train augmentation=pipeline augmentation.transforms={_target_:torch.nn.ReLU}": "expected a list of keys with a",
+    "train lr_multipliers=3": r"lr_multipliers: expected patterns with a factor each, as {head.\*: 10}, or null; got 3",
     "train test=maybe": "test: expected true or false; got 'maybe'",
     "train model.hidden=13": r"model.hidden: expected a list of widths ≥ 1, as \[20,7,5\]; got 13",
     "train model=deep model.hidden=[20,0]": r"got \[20, 0\]",
@@ -109,6 +115,8 @@ NO_TORCH = {
     "train optimizer=adam optimizer.betas=[0.9,1.0]": r"two numbers from 0 to below 1, .* got \[0.9, 1.0\]",
     "train optimizer._target_=Adam": "expected the dotted name of a class",
     "train optimizer.lr='${nope}'": "optimizer.lr: expected a value, .*'nope' not found",
+    "train callbacks.best.monitor=val/mcc callbacks.best.mode=max": "got 'val/mcc'. Type metrics=mcc too.",
+    "train -m seed=1,2 sweep.objective=val/kappa": "got 'val/kappa'. Type metrics=kappa too.",
     "train callbacks.best.monitor=val/accuracy": "callbacks.best.mode: expected max, as val/accuracy is watched",
     "train +trainer.logger=false": "trainer.logger: expected nothing, as Copycat sets it",
     "train trainer.devices=2": r"trainer.devices: expected 1 or a list of one device's number, as \[0\]; got 2",

@@ -45,6 +45,13 @@ def test_a_command_is_one_that_copycat_takes(
     check_command(command, capsys)
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_its_pytest_commands_leave_out_what_the_extra_dev_cannot_run(page: str) -> None:
+    found = re.findall(r"^    .*pytest -n.*", (ROOT / page).read_text(), re.MULTILINE)
+    assert found
+    assert all("not torchvision" in line for line in found)
+
+
 @pytest.mark.slow
 def test_the_python_lines_of_readme_and_guide_run(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (program,) = (block for block in blocks() if block.startswith("import copycat\n"))

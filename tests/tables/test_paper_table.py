@@ -1,5 +1,6 @@
 """Tables for papers: means, intervals, tests and digests of real runs."""
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -114,6 +115,48 @@ def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> Non
         write_configured(tmp_path / str(place), config, loss=0.5)
     with pytest.raises(UserError, match=r"--rows: .* differ in optimizer.lr too. Type --rows optimizer.momentum,opt"):
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum"]))
+
+
+def write_options(at: Path, *, typed: bool) -> None:
+    """Write runs of two optimizers, each with two learning rates; the rates are typed or come from elsewhere."""
+    options = {
+        "sgd": {"_target_": "torch.optim.SGD", "momentum": 0},
+        "adam": {"_target_": "torch.optim.Adam", "eps": 1},
+    }
+    for place, (option, lr) in enumerate(itertools.product(options, [0.1, 0.2])):
+        folder = at / str(place)
+        write_configured(folder, {"optimizer.lr": lr}, loss=place / 4)
+        config = json.loads((folder / "config.yaml").read_text())
+        config["optimizer"] |= options[option]
+        words = [f"optimizer={option}", *([f"optimizer.lr={lr}"] if typed else [])]
+        write_run(folder, overrides=words, final={"val/loss": place / 4})
+        (folder / "config.yaml").write_text(json.dumps(config))
+
+
+def test_an_option_and_a_key_below_it_are_a_row_and_a_column(tmp_path: Path) -> None:
+    for typed in (True, False):
+        write_options(tmp_path / str(typed), typed=typed)
+        rows = read_run_rows(tmp_path / str(typed))
+        table = make_paper_table(rows, PaperRequest(rows=["optimizer"], columns=["lr"]))
+        assert [title for title, _ in table.column_titles] == ["lr=0.1", "lr=0.2"]
+        assert [(list(labels), [cell.text for cell in cells]) for labels, cells in table.rows] == [
+            (["sgd"], ["0.000", "0.250"]),
+            (["adam"], ["0.500", "0.750"]),
+        ]
+
+
+def test_an_option_and_a_key_below_it_that_were_typed_label_the_rows(tmp_path: Path) -> None:
+    write_options(tmp_path, typed=True)
+    table = make_paper_table(read_run_rows(tmp_path), PaperRequest())
+    assert list(table.row_titles) == ["optimizer", "lr"]
+    assert [list(labels) for labels, _ in table.rows] == [
+        ["sgd", "0.1"],
+        ["sgd", "0.2"],
+        ["adam", "0.1"],
+        ["adam", "0.2"],
+    ]
+    with pytest.raises(UserError, match=r"differ in optimizer\.lr too"):
+        make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["optimizer"]))
 
 
 def test_copies_and_runs_that_did_not_complete_are_left_out(tmp_path: Path) -> None:

@@ -39,6 +39,16 @@ def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epo
     assert found.comparison.epochs == 5
 
 
+def test_an_extended_run_whose_best_epoch_was_its_former_last_is_rerun_without_a_difference(
+    tiny: Path, tmp_path: Path
+) -> None:
+    worse = ["scheduler=multi_step", "scheduler.milestones=[3]", "scheduler.gamma=1e4", "optimizer=momentum"]
+    folder = train_killable(tiny, tmp_path, *worse).folder
+    resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5})
+    assert read_manifest(folder)["results"]["best"]["epoch"] == 2
+    assert not rerun(open_recorded(folder), say=lambda line: None).comparison.differences
+
+
 def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(tiny: Path, tmp_path: Path) -> None:
     reference = train_killable(tiny, tmp_path, "trainer.max_epochs=5").folder
     folder = train_killable(tiny, tmp_path).folder

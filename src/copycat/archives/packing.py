@@ -14,6 +14,7 @@ from copycat.archives.package_contents import RUN, SWEEP, Contents, encode_conte
 from copycat.archives.zip_layout import write_archive
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.sources.root import check_has_root
 from copycat.models.stored_weights import KEY, PACKAGED, stored_file
 from copycat.records.digests import CALIBRATION, WRITTEN_LATER
@@ -73,8 +74,7 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
     files |= {f"{PACKAGED}/{file.name}": file for file in _backbone_files(manifests)}
     data, roots, missing = {}, dict[str, str](), None
     for name, config in configs.items():
-        has_no_root = manifests[name]["data"]["synthetic"] or "file" in config["data"]  # a table names files anywhere
-        root = None if has_no_root else config["data"].get("root")
+        root = None if "file" in config["data"] else config["data"].get("root")  # a table names files anywhere
         if root and with_data:
             place = roots.setdefault(str(root), f"data/{len(roots)}")
             data[name] = place
@@ -82,7 +82,10 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
         elif root:
             missing = missing or str(root)
     if with_data and not data and configs:
-        check_has_root(next(iter(configs.values()))["data"])
+        name, config = next(iter(configs.items()))
+        if manifests[name]["data"]["synthetic"] and "file" not in config["data"]:
+            raise UserError("--data: expected a run on images in a folder; a rerun draws those of this one.")
+        check_has_root(config["data"])
     with TemporaryDirectory(prefix="copycat-") as temporary:
         environments = _write_environments(manifests, Path(temporary), files)
         _check_names(files)
@@ -150,6 +153,8 @@ def _image_files(run: Path, config: Mapping[str, Any], root: Path) -> Iterator[t
         names = list(CAT_FILES)
     elif (images := read_images(run)) is not None:
         names = list(dict.fromkeys(image.name for image in images))
+        if (root / SYNTHETIC_MARKER).is_file():
+            names.append(SYNTHETIC_MARKER)
     else:
         raise UserError(f"--data: expected a run with images.csv, which lists its files; {run} has none.")
     total = 0

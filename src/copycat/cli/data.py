@@ -125,9 +125,9 @@ def _check(arguments: argparse.Namespace) -> int:
 def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
     """Check the flags that belong to `--deep`, and return the kinds of findings to exclude."""
     for flag in ("to", "csv", "exclude", "predictions"):
-        needed = "csv" if flag == "exclude" else "deep"
-        if getattr(arguments, flag) is not None and not getattr(arguments, needed):
-            raise UserError(f"--{flag}: expected --{needed} too{' FILE' if needed == 'csv' else ''}.")
+        needed = "--csv FILE" if flag == "exclude" else "--deep"
+        if getattr(arguments, flag) is not None and not getattr(arguments, "csv" if flag == "exclude" else "deep"):
+            raise UserError(f"--{flag}: expected {needed} too; got none.")
     for flag, path in (("--to", arguments.to or PAGE), ("--csv", arguments.csv)):
         if arguments.deep and path is not None:
             _check_writable(flag, path)

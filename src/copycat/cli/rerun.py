@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
@@ -13,6 +14,9 @@ from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.data.sources.root import check_image_folder, move_data
+
+if TYPE_CHECKING:  # it takes a second
+    from copycat.records.run_loader import Opened
 
 
 def run(words: Sequence[str]) -> int:
@@ -72,24 +76,21 @@ def _rerun_package(arguments: argparse.Namespace) -> bool:
             if found.contents.kind == "sweep":
                 print_line(f"trial {run.name}:")
             data = arguments.data or found.data_of(run)
-            if data is None:
-                _check_has_data(package, run)
             one = argparse.Namespace(**{**vars(arguments), "folder": run, "data": data})
             results.append(_rerun_run(one, named=package))
     return all(results)
 
 
-def _check_has_data(package: Path, run: Path) -> None:
-    """Say how to name the images of a packed run, where they are neither in the package nor here."""
-    from copycat.records.run_loader import open_recorded
-
-    opened = open_recorded(run)
-    root = opened.config["data"].get("root")
-    if root and not opened.manifest["data"]["synthetic"] and not Path(root).expanduser().is_dir():
-        count = sum(opened.manifest["data"]["images"].values())
+def _check_has_data(original: "Opened", *, shown: Path) -> None:
+    """Say how to name the images of a run or a package where they have moved."""
+    node = original.config["data"]
+    place = node.get("file") or node.get("root")
+    if place and not Path(place).expanduser().exists():
+        count = sum(original.manifest["data"]["images"].values())
+        what, word = ("table", "TABLE.csv") if node.get("file") else ("folder", "FOLDER")
         raise UserError(
-            f"{package}: its {count} images are not in it, and {root} is not here. Get them, and name their folder:"
-            f" copycat rerun {package} --data FOLDER. They are compared with the recorded digests."
+            f"{shown}: expected its {count} images in {place}; it is not there. Get them, and name their {what}:"
+            f" copycat rerun {shown} --data {word}. They are compared with the recorded digests."
         )
 
 
@@ -101,7 +102,9 @@ def _rerun_run(arguments: argparse.Namespace, *, named: Path | None = None) -> b
     if named is not None:
         original = replace(original, user_path=named)
     data = dict(original.config["data"])
-    if arguments.data is not None:
+    if arguments.data is None:
+        _check_has_data(original, shown=named or arguments.folder)
+    else:
         data = move_data(data, arguments.data)
     check_image_folder({"data": data})  # a wrong folder is named before torch is imported
     with defer_garbage_collection():

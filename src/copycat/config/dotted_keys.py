@@ -18,6 +18,14 @@ def iterate_values(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[
             yield f"{before}{key}", value
 
 
+def iterate_nodes(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Iterate over the dotted keys of mappings that have keys of their own, and these mappings."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{before}{key}", value
+            yield from iterate_nodes(value, f"{before}{key}.")
+
+
 def flatten(node: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten nested mappings into values by dotted key."""
     return dict(iterate_values(node))

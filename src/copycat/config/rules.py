@@ -134,7 +134,9 @@ RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
     "test": BOOLEAN,
     "output_dir": TEXT,
-    "lr_multipliers": Rule(words="patterns with a factor each, as {head.*: 10}, or null", allows=lambda v: v is None),
+    "lr_multipliers": optional(
+        Rule(words="patterns with a factor each, as {head.*: 10}", allows=lambda v: isinstance(v, Mapping) and bool(v))
+    ),
     "lr_multipliers.*": NOT_NEGATIVE,  # each of them
     "print_losses": optional(list_of(integer(0), "a list of epochs, as [0,10,100]")),
     **metric_rules(),

@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from copycat.config.combinations import find_conflicts
-from copycat.config.dotted_keys import iterate_values
+from copycat.config.dotted_keys import iterate_nodes, iterate_values
 from copycat.config.errors import UserError
 from copycat.config.metric_names import OWN_KEYS as METRIC_KEYS
 from copycat.config.metric_names import metric_nodes
-from copycat.config.options import PACKAGE, is_option
+from copycat.config.options import PACKAGE, is_option, packaged_targets
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
-from copycat.config.rules import NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.rules import METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
 Config = Mapping[str, Any]
@@ -42,7 +42,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
     The configuration is that of a run, without the nodes `hydra` and `sweep`.
     """
     _check_top(config)
-    for key, value in iterate_values(config):
+    for key, value in (*iterate_nodes(config), *iterate_values(config)):  # keys may stand where a value is expected
         check_value(key, value, config)
     for group in TARGET_GROUPS:
         if group in ADDED_GROUPS and group not in config:
@@ -77,8 +77,16 @@ def check_value(key: str, value: Any, config: Config) -> None:
     rule = find_rule(key, measured=metric_nodes(config))
     if rule and _rule_applies(key, config) and not rule.allows(value):
         is_text = isinstance(value, str)
-        hint = did_you_mean(value, rule.options, before=f"{key}=") if is_text else _quoting_hint(key, value, rule)
+        hint = _metric_hint(value, rule) if is_text else _quoting_hint(key, value, rule)
+        hint = hint or (did_you_mean(value, rule.options, before=f"{key}=") if is_text else "")
         raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.{hint}", key=key)
+
+
+def _metric_hint(word: str, rule: Rule) -> str:
+    """Return which option of the group `metrics` measures a metric that the run lacks; empty where none does."""
+    stage, _, metric = word.partition("/")
+    is_measurable = f"{stage}/{METRICS[0]}" in rule.options and metric in packaged_targets("metrics")
+    return f" Type metrics={metric} too." if is_measurable else ""
 
 
 def _quoting_hint(key: str, value: Any, rule: Rule) -> str:
@@ -117,7 +125,8 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
                 raise UserError(f"{message}: a test metric is not to be chosen on.")
             wrong = next((text for text in texts if text not in rule.options), "")
             before = f"{key}=" if isinstance(value, str) else ""
-            raise UserError(f"{message}.{did_you_mean(wrong, rule.options, before=before)}")
+            hint = _metric_hint(wrong, rule) or did_you_mean(wrong, rule.options, before=before)
+            raise UserError(f"{message}.{hint}")
     names, directions = sweep["objective"], sweep["direction"]
     several = isinstance(names, list)
     if directions is not None and (isinstance(directions, list), several) not in ((True, True), (False, False)):

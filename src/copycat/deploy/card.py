@@ -73,7 +73,7 @@ def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *,
         "weights": manifest["results"].get("weights_digest"),
     }
     yield from (f"- {name}: {_escape_markdown(str(value))}" for name, value in values.items() if value)
-    yield "\n## Licence\n"
+    yield "\n## License\n"
     yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the license"
     yield f"of those to say, which Copycat does not know. {_license(data)}"
 

@@ -1,6 +1,6 @@
 """Group runs that differ in their seed or fold alone, by the keys of their recorded configurations."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class RecordedRun:
     """Configuration by dotted key."""
     digest: str
     """Beginning of the digest of its weights: equal for equal bits."""
+    separate: Set[str] = frozenset()
+    """Keys that any run's words name: below an option, as optimizer.lr below optimizer, they do not count to it."""
 
     @property
     def repeat(self) -> tuple[Any, ...]:
@@ -49,10 +51,11 @@ class RecordedRun:
         return "–" if target is None else str(target).rpartition(".")[2]
 
     def identity(self, key: str) -> str:
-        """Return a text that is equal for equal values; of an option, all that is configured below it."""
+        """Return a text that is equal for equal values; of an option, all below it but what is named separately."""
         if key in self.config or not self.configures(key):
             return repr(self.label(key))
-        return repr([(name, value) for name, value in self.config.items() if name.startswith(f"{key}.")])
+        below = {name: value for name, value in self.config.items() if name.startswith(f"{key}.")}
+        return repr([(name, value) for name, value in below.items() if name not in self.separate])
 
     def configures(self, key: str) -> bool:
         """Return whether a key, or keys below it, are in the configuration."""
@@ -76,12 +79,13 @@ class Group:
         return {repeat: value for repeat, value in found.items() if value is not None and is_number(value)}
 
 
-def read_completed(rows: Iterable[RunRow]) -> Iterator[RecordedRun]:
+def read_completed(rows: Sequence[RunRow]) -> Iterator[RecordedRun]:
     """Read the configurations of the rows' completed runs; copies by `copycat rerun` count once, as their originals.
 
     Raises:
         UserError: where a folder cannot be read.
     """
+    separate = frozenset(key for row in rows for key in row)
     for row in rows:
         if row["status"] != "completed" or row.get("copy_of"):
             continue
@@ -95,7 +99,7 @@ def read_completed(rows: Iterable[RunRow]) -> Iterator[RecordedRun]:
             raise not_a_run(folder, error) from error
         results = manifest["results"]
         digest = results.get("weights_digest") or results.get("history_digest") or ""
-        yield RecordedRun(row, flatten(config), str(digest)[:DIGEST_LENGTH])
+        yield RecordedRun(row, flatten(config), str(digest)[:DIGEST_LENGTH], separate)
 
 
 def varying_keys(runs: Sequence[RecordedRun]) -> list[str]:

@@ -1,7 +1,7 @@
 """Tables for papers: means with intervals, the best of each metric, and what is not distinguishable from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -80,6 +80,7 @@ def make_paper_table(
     }
     columns = [resolve_name(key, known, after="--columns") for key in request.columns]
     row_keys = [resolve_name(key, known, after="--rows") for key in request.rows]
+    runs = [replace(run, separate=run.separate | {*columns, *row_keys}) for run in runs]
     if not row_keys:
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]
     groups = group_runs(runs, [*row_keys, *columns], option="--rows")

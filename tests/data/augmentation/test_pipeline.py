@@ -173,6 +173,7 @@ def test_a_run_that_is_extended_has_the_bits_of_one_that_was_not_stopped(tiny: P
         ("[]", "expected a list of keys with a _target_ each"),
         ("[{_target_: kornia.augmentation.RandomCrop, size: [4, 4]}]", "expected images of 3×8×8 float32"),
         ("[{_target_: kornia.augmentation.Normalize, mean: 0.5, std: 0.2}]", "Leave out what normalizes"),
+        ("[{_target_: torch.nn.BatchNorm2d, num_features: 3}]", "Leave out what normalizes"),
         ("[{_target_: albumentations.HorizontalFlip}]", "No module named 'albumentations'"),
     ],
 )

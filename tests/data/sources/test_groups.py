@@ -27,6 +27,7 @@ def test_a_pattern_finds_groups_in_names_or_with_a_slash_in_paths(pattern: str, 
         ("(rex", r"expected a regular expression; got '\(rex': missing \), unterminated subpattern"),
         ("rex", r"expected a regular expression with a group in parentheses, as .*; got 'rex'"),
         ("(cow)", r"expected a pattern that matches every image's name; '\(cow\)' matches no name: train/cat/rex_1"),
+        (r"(\d{4})", r"'\(\\d\{4\}\)' matches no name"),  # as it was typed, with one backslash
         ("(rex)", r"'\(rex\)' does not match 1 of 3 names: train/dog/tom_12\.jpg"),
         ("(x?)", r"'\(x\?\)' matches no name"),  # a match of nothing is no group
     ],

@@ -94,8 +94,8 @@ def test_images_without_files_are_written_beside_the_table(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--csv", "a.csv"], "--csv: expected --deep too."),
-        (["--deep", "--exclude", "blank"], "--exclude: expected --csv too FILE."),
+        (["--csv", "a.csv"], "--csv: expected --deep too; got none."),
+        (["--deep", "--exclude", "blank"], "--exclude: expected --csv FILE too; got none."),
         (["--deep", "--csv", "a.csv", "--exclude", "blurry"], "Did you mean blurred?"),
         (["--deep", "--to", "."], "--to: expected a file to write to; got ., a folder."),
         (["--deep", "--to", "/etc/passwd/b.html"], "got /etc/passwd/b.html, whose folder cannot be written to."),

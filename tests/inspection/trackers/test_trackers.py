@@ -1,6 +1,7 @@
 """Weights & Biases, MLflow and CSV, read by their own clients, have what the run folder has."""
 
 import csv
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from copycat.inspection.trackers.mlflow import RETRIES, MLflowLogger
+from copycat.inspection.trackers.tracker import TrackedRun
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from tests.support.commands import run_copycat
@@ -139,3 +142,14 @@ def test_the_csv_has_every_epoch_once_with_the_bits_of_the_run(tracked: Tracked)
     assert {name: float(rows[-1][name]) for name in expected_final(tracked.folder)} == expected_final(tracked.folder)
     pictures = tracked.folder / "csv/images"
     assert {str(path.relative_to(pictures).with_suffix("")) for path in pictures.rglob("*.*")} >= IMAGES
+
+
+def test_mlflow_says_within_seconds_that_its_server_cannot_be_reached(tmp_path: Path) -> None:
+    from mlflow.exceptions import MlflowException  # takes a second
+
+    logger = MLflowLogger(str(tmp_path), tracking_uri="http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(MlflowException, match="Connection refused"):
+        logger.connect(TrackedRun(config={}, name="run", sweep=None, run_id=None))
+    assert time.monotonic() - started < 60  # by default, four minutes
+    assert RETRIES not in os.environ

@@ -172,6 +172,16 @@ def test_a_packed_trial_can_be_resumed_rerun_and_predicted_with(tiny: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_packed_trial_whose_best_epoch_is_not_its_last_is_rerun_within_rounding(tiny: Path, tmp_path: Path) -> None:
+    worse = ("scheduler=multi_step", "scheduler.milestones=[3]", "scheduler.gamma=1e4", "optimizer=momentum")
+    words = ("model=shallow", "model.hidden=[3]", *worse, "seed=1,2", "trainer.max_epochs=6", PACKED)
+    folder = run_sweep(*words, data=tiny, at=tmp_path)
+    assert read_manifest(folder / "1")["results"]["best"]["epoch"] < 5
+    output = run_copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
+    assert output.returncode == 0, output.stdout + output.stderr
+
+
+@pytest.mark.slow
 def test_measuring_a_pack_leaves_the_first_trial_as_it_was(tiny: Path, tmp_path: Path) -> None:
     words = ("model=cnn", "model.channels=[4]", "model.batch_norm=true", "optimizer=sgd", "trainer.max_epochs=2")
     packed = run_sweep(*words, "seed=1,2", PACKED, data=tiny, at=tmp_path / "packed")

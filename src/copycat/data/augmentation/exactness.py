@@ -71,7 +71,7 @@ def _check_result(result: object, image: Tensor, key: str) -> None:
     if result.shape != image.shape or result.dtype != image.dtype:
         expected, got = (f"{'×'.join(map(str, t.shape[1:]))} {str(t.dtype)[6:]}" for t in (image, result))
         raise UserError(f"{key}: expected images of {expected}, as they came; got {got}.")
-    low, high = float(result.amin()), float(result.amax())
+    low, high = (float(value) for value in result.detach().aminmax())
     if not (low >= -MARGIN and high <= 1 + MARGIN):
         raise UserError(
             f"{key}: expected images in [0, 1]; got values from {low:.3g} to {high:.3g}. Leave out what normalizes:"

@@ -18,10 +18,10 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UserError(f"data.groups: expected a regular expression; got {pattern!r}: {first_line(error)}.") from error
+        raise UserError(f"data.groups: expected a regular expression; got '{pattern}': {first_line(error)}.") from error
     if not compiled.groups:
         raise UserError(
-            f"data.groups: expected a regular expression with a group in parentheses, as {EXAMPLE}; got {pattern!r}."
+            f"data.groups: expected a regular expression with a group in parentheses, as {EXAMPLE}; got '{pattern}'."
         )
     return compiled
 
@@ -50,7 +50,7 @@ def find_groups(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str, l
         count = sum(map(len, names.values()))
         of = "matches no name" if len(unmatched) == count else f"does not match {len(unmatched)} of {count} names"
         raise UserError(
-            f"data.groups: expected a pattern that matches every image's name; {pattern!r} {of}: "
+            f"data.groups: expected a pattern that matches every image's name; '{pattern}' {of}: "
             f"{one_of(unmatched, most=3)}."
         )
     return groups

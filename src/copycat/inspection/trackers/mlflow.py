@@ -1,6 +1,7 @@
 """MLflow: a database, or a tracking server."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ STATUS = {"completed": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "in
 MAX_METRICS, MAX_PARAMS = 1000, 100
 """Number of metrics and of parameters in a request, at most: https://mlflow.org/docs/latest/rest-api.html#log-batch."""
 MAX_PARAM_LENGTH = 6000
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _threads = threading.Lock()
 
 
@@ -67,7 +69,8 @@ class MLflowLogger(Tracker):
         # to make the tables of a new database at the same time as others fails
         with one_at_a_time(self._uri) if self._uri.startswith("sqlite:") else nullcontext():
             self._client = client = MlflowClient(self._uri)
-            experiment = self._find_experiment()
+            with few_attempts():
+                experiment = self._find_experiment()
         if run.run_id is not None:
             client.update_run(run.run_id, status="RUNNING")
             return run.run_id
@@ -133,6 +136,19 @@ class MLflowLogger(Tracker):
         self.send([(step, final)])
         self._client.set_tag(self.run_id, "copycat.status", status)
         self._client.set_terminated(self.run_id, STATUS.get(status, "FAILED"))
+
+
+@contextmanager
+def few_attempts() -> Iterator[None]:
+    """Let MLflow try a request three times, in seconds: by default it tries a wrong address for four minutes."""
+    if RETRIES in os.environ:  # the user's own
+        yield
+        return
+    os.environ[RETRIES] = "2"
+    try:
+        yield
+    finally:
+        del os.environ[RETRIES]
 
 
 @contextmanager

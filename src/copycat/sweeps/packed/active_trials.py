@@ -66,6 +66,7 @@ class ActiveTrials:
                 own = own[: bad[0]]
             if own:
                 session.recorder.log(first, own)
+                session.checkpoints.complete_best(first, own)
                 session.metrics |= own[-1]
             if bad is not None:
                 epoch, batch = first + bad[0], bad[1]

@@ -1,6 +1,6 @@
 """Make, restore and write the checkpoints of a trial of a pack, in the format of a single run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -53,6 +53,13 @@ class TrialCheckpoints:
         self.classifier.on_save_checkpoint(state)
         snapshot: State = deep_copy(state)
         return snapshot
+
+    def complete_best(self, first: int, rows: Sequence[Row]) -> None:
+        """Add training metrics of the epochs from `first` on to the best state, taken before they were known."""
+        place = -1 if self.new_best is None else self.new_best["epoch"] - 1 - first
+        if self.new_best is not None and 0 <= place < len(rows):
+            train = {name: float(value) for name, value in rows[place].items() if name.startswith("train/")}
+            self.new_best[CHECKPOINT_KEY]["callback_metrics"] |= train
 
     def restore(self, state: State) -> Row:
         """Restore a state, and return its metrics."""
