@@ -1,6 +1,9 @@
 """An offline session of ClearML has what the run folder has."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,19 @@ def test_a_session_has_every_epoch_image_and_file(tiny: Path, tmp_path: Path) ->
     task = json.loads((session / "task.json").read_text())
     assert task["name"] == str(folder.relative_to(tmp_path / "outputs"))
     assert any("confusion_matrix" in json.dumps(event) for event in events)
+
+
+def test_no_process_is_forked_beside_the_threads_of_a_run(tmp_path: Path) -> None:
+    """ClearML does by default: the child keeps pipes and locks of other threads, and the run may never end."""
+    words = ["train", "model=logistic", "trainer.max_epochs=1", "data.train=20", "data.val=10", "callbacks=none"]
+    program = f"""
+import os
+from copycat.cli import main
+os.fork = lambda: os._exit(99)
+main({[*words, "logger=clearml", "logger.clearml.offline=true"]})
+"""
+    environment = {**os.environ, "CLEARML_CACHE_DIR": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

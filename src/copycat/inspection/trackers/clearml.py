@@ -1,6 +1,5 @@
 """ClearML: a server, or sessions that are imported later."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,10 +51,10 @@ class ClearMLLogger(Tracker):
 
     def connect(self, run: TrackedRun) -> str:
         """Begin a task, or go on with one; offline it is a new session each time."""
-        # a process that it forks beside PyTorch's threads may hang, and the run at its end with it
-        os.environ.setdefault("CLEARML__sdk__development__report_use_subprocess", "false")
         from clearml import Task
 
+        # a process that it forks beside threads may hang, and the run at its end with it; no variable turns it off
+        Task._report_subprocess_enabled = False
         with _contained():
             Task.set_offline(self._offline)
             self._task = Task.init(
