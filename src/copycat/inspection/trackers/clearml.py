@@ -53,8 +53,9 @@ class ClearMLLogger(Tracker):
         """Begin a task, or go on with one; offline it is a new session each time."""
         from clearml import Task
 
+        reporting: Any = Task
         # a process that it forks beside threads may hang, and the run at its end with it; no variable turns it off
-        Task._report_subprocess_enabled = False
+        reporting._report_subprocess_enabled = False
         with _contained():
             Task.set_offline(self._offline)
             self._task = Task.init(
