@@ -233,6 +233,8 @@ def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path
     words = ("data._target_=torch.nn.Identity", "~data.root", "~data.image_size", "~data.fit", "~data.on_unreadable")
     valued = (
         "~data.multi_label",
+        "~data.cache",
+        "~data.cache_gb",
         "~data.memory_mb",
         "data.max_megapixels=1",
         "~data.max_megapixels",

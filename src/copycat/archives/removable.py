@@ -47,6 +47,7 @@ _CACHES = (
     (".", re.compile(r"drawn-[0-9a-f]{16}\.npz")),
     ("runs", re.compile(r"[0-9a-f]{32}\.index")),
     ("digests", re.compile(r"[0-9a-f]{32}\.json")),
+    ("pixels", re.compile(r"[0-9a-f]{32}\.(pixels|json|lock|tmp)")),
     ("features", re.compile(r"[\w.-]+\.safetensors")),
 )
 """Folders in the cache folder, and the names of recomputable files in them; any other file stays."""

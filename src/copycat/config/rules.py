@@ -258,6 +258,8 @@ RULES: dict[str, Rule] = {
     "data.image_size": optional(integer(1, 8192)),
     "data.max_megapixels": optional(POSITIVE),
     "data.memory_mb": NOT_NEGATIVE,
+    "data.cache": BOOLEAN,
+    "data.cache_gb": POSITIVE,
     "data.on_unreadable": choice("stop", "skip"),
     "data.fit": choice("crop", "squash", "pad"),
     **{f"augmentation.{key}": rule for key, rule in TRANSFORM_RULES.items()},

@@ -19,10 +19,11 @@ Config = Mapping[str, Any]
 ADDED_GROUPS = frozenset(["initialization", "metrics"])
 ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
 """Keys added later, which older recorded runs lack."""
-ADDED_DEFAULTS: Mapping[str, bool | None] = {
+ADDED_DEFAULTS: Mapping[str, bool | int | None] = {
     **dict.fromkeys(("data.sampler", "data.cat_share", "data.groups", "trainer.max_time")),
     **dict.fromkeys(("data.label_columns", "data.label_separator")),
-    "data.multi_label": False,
+    **dict.fromkeys(("data.multi_label", "data.cache"), False),
+    "data.cache_gb": 20,
 }
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics.")

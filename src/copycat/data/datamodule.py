@@ -21,6 +21,7 @@ from copycat.data.batch_order import BatchOrder
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.labels import count_classes, label_codes
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
+from copycat.data.pixel_cache import MappedImages
 from copycat.data.split import Part, Source
 from copycat.data.splitting import split
 
@@ -198,7 +199,7 @@ class DataModule(pl.LightningDataModule):
         order = BatchOrder(
             length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed, weights=weights
         )
-        if not isinstance(part.images, Tensor):
+        if not isinstance(part.images, (Tensor, MappedImages)):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers, dtype=self.dtype)
         if name not in self._floats:  # shuffled or not, nothing is converted twice
             self._floats[name] = FloatImages(part.images, self.dtype)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -38,12 +39,14 @@ class DecodingLoader(ResumableLoader):
     ) -> None:
         """Store the part; workers start with an epoch."""
         super().__init__(order)
-        self.dataset, self.workers = DecodingDataset(images, labels, dtype), workers
+        self.dataset, self.workers, self.dtype = DecodingDataset(images, labels), workers, dtype
 
     def _batches(self, first: int) -> Iterator[Batch]:
         order = self.batch_sampler
         if first >= len(order):  # no batch is left, so no worker need start
             return
+        if self.workers:
+            self.dataset[0]  # imports what decodes images, which each worker would import in each epoch
         # a separate generator, so that starting workers does not advance torch's global one
         own = torch.Generator().manual_seed(derive_seed("workers", order.seed, order.epoch))
         loader: DataLoader[Batch] = DataLoader(
@@ -54,7 +57,8 @@ class DecodingLoader(ResumableLoader):
             worker_init_fn=partial(exit_with_parent, os.getpid()),
         )
         for place, batch in enumerate(loader, first):
-            yield with_draws(batch, order, place * order.batch_size)
+            converted = cast(Batch, {**batch, "image": to_float(batch["image"], self.dtype)})
+            yield with_draws(converted, order, place * order.batch_size)
 
 
 def exit_with_parent(parent: int, worker: int) -> None:
@@ -74,11 +78,10 @@ def exit_with_parent(parent: int, worker: int) -> None:
 
 @dataclass(eq=False)
 class DecodingDataset(Dataset[Batch]):
-    """Decode images, with their labels, at each access."""
+    """Decode images to uint8, with their labels, at each access: workers ship a quarter of what floats would take."""
 
     images: Decoder
     labels: Tensor
-    dtype: torch.dtype
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -87,7 +90,7 @@ class DecodingDataset(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         """Decode one image with its label and index."""
         return {
-            "image": to_float(self.images[index], self.dtype),
+            "image": self.images[index],
             "label": self.labels[index],
             "index": torch.tensor(index),
         }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.batch_order import BatchOrder
+from copycat.data.pixel_cache import MappedImages
 
 MAX_FLOAT_BYTES = 2**30
 """Largest size in bytes, as floats, of a data set that is converted once; a larger one is converted per batch."""
@@ -38,14 +39,19 @@ class LoaderState(TypedDict):
 
 @dataclass(eq=False)
 class FloatImages:
-    """Serve in-memory images, uint8 [N, C, H, W], as floats in [0, 1]; a slice is a view, without a copy."""
+    """Serve images in memory, or mapped ones, uint8 [N, C, H, W], as floats in [0, 1].
 
-    uint8: Tensor
+    Of images in memory a slice is a view, without a copy.
+    """
+
+    uint8: Tensor | MappedImages
     dtype: torch.dtype = torch.float32
 
     @cached_property
     def floats(self) -> Tensor | None:
-        """Return all images as floats; None where they would exceed MAX_FLOAT_BYTES."""
+        """Return all images as floats; None where they would exceed MAX_FLOAT_BYTES, or are mapped."""
+        if isinstance(self.uint8, MappedImages):
+            return None
         with torch.inference_mode(False):  # training cannot use inference tensors, and validation may come first
             # .data starts with version 0, by which `check_not_modified` finds later writes
             fits = self.uint8.numel() * self.dtype.itemsize <= MAX_FLOAT_BYTES
@@ -97,7 +103,7 @@ class ResumableLoader(ABC):
 
 
 class MemoryLoader(ResumableLoader):
-    """Load batches of a part that is held in memory, with their labels."""
+    """Load batches of a part that is held in memory or mapped into it, with their labels."""
 
     def __init__(self, images: FloatImages, labels: Tensor, order: BatchOrder) -> None:
         """Start on the CPU."""

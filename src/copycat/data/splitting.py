@@ -9,7 +9,8 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.data.group_splitting import split_groups
-from copycat.data.split import Part, Subset
+from copycat.data.pixel_cache import MappedImages
+from copycat.data.split import Decoder, Part, Subset
 from copycat.data.streams import derive_seed
 
 Group = list[int]  # indices of images that are equal byte for byte, and so stay in one part
@@ -124,7 +125,13 @@ def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
 
 def select_images(part: Part, indices: Sequence[int]) -> Part:
     """Return some images of a part, in the order given."""
-    images = part.images[torch.tensor(indices)] if isinstance(part.images, Tensor) else Subset(part.images, indices)
+    images: Tensor | Decoder
+    if isinstance(part.images, Tensor):
+        images = part.images[torch.tensor(indices)]
+    elif isinstance(part.images, MappedImages):
+        images = part.images.select(indices)
+    else:
+        images = Subset(part.images, indices)
     return replace(
         part,
         images=images,

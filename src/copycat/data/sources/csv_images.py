@@ -30,7 +30,7 @@ class CsvImages(ImageSource):
         exclude_column: column of rows to leave out, marked by 1, true, yes or x; None and `none` as above.
         groups: a column, or a regular expression that finds the group in the path, see `find_groups`; None: no groups.
         classes: names of the classes in the order of their labels; None: sorted, as numbers where all are.
-        image_size, fit, on_unreadable, memory_mb, max_megapixels: see `ImageSource`.
+        image_size, fit, on_unreadable, memory_mb, max_megapixels, cache, cache_gb: see `ImageSource`.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class CsvImages(ImageSource):
         on_unreadable: str = "stop",
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
+        cache: bool = False,
+        cache_gb: float = 20,
     ) -> None:
         """Check the settings; nothing is read."""
         super().__init__(
@@ -60,6 +62,8 @@ class CsvImages(ImageSource):
             on_unreadable=on_unreadable,
             memory_mb=memory_mb,
             max_megapixels=max_megapixels,
+            cache=cache,
+            cache_gb=cache_gb,
         )
         self.file = Path(file).expanduser()
         self.folder = self.file.parent if root is None else Path(root).expanduser()

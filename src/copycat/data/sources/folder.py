@@ -26,7 +26,7 @@ class Folder(ImageSource):
         root: the folder.
         groups: a regular expression that finds each image's group in its name, see `find_groups`; None: no groups.
         multi_label: whether an image that lies in the folders of several classes, byte for byte the same, has them all.
-        image_size, fit, on_unreadable, memory_mb, max_megapixels: see `ImageSource`.
+        image_size, fit, on_unreadable, memory_mb, max_megapixels, cache, cache_gb: see `ImageSource`.
 
     Raises:
         UserError: where the root is not UTF-8, or `memory_mb` no whole number.
@@ -43,6 +43,8 @@ class Folder(ImageSource):
         on_unreadable: str = "stop",
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
+        cache: bool = False,
+        cache_gb: float = 20,
     ) -> None:
         """Check the settings; nothing is read."""
         super().__init__(
@@ -51,6 +53,8 @@ class Folder(ImageSource):
             on_unreadable=on_unreadable,
             memory_mb=memory_mb,
             max_megapixels=max_megapixels,
+            cache=cache,
+            cache_gb=cache_gb,
         )
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")

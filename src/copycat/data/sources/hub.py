@@ -35,7 +35,7 @@ class Hub(ImageSource):
         image_column, label_column: columns of images and labels; None: those whose types say so.
         groups: a column, or a regular expression that finds the group in the file's name; None: no groups.
         download: whether what the cache of datasets lacks may be downloaded.
-        image_size, fit, on_unreadable, memory_mb, max_megapixels: see `ImageSource`.
+        image_size, fit, on_unreadable, memory_mb, max_megapixels, cache, cache_gb: see `ImageSource`.
 
     Raises:
         UserError: where the package datasets is not installed.
@@ -56,6 +56,8 @@ class Hub(ImageSource):
         on_unreadable: str = "stop",
         memory_mb: int = 2048,
         max_megapixels: float | None = None,
+        cache: bool = False,
+        cache_gb: float = 20,
     ) -> None:
         """Check the settings; nothing is read."""
         require_package("datasets", wanted_by="data=hub")
@@ -65,6 +67,8 @@ class Hub(ImageSource):
             on_unreadable=on_unreadable,
             memory_mb=memory_mb,
             max_megapixels=max_megapixels,
+            cache=cache,
+            cache_gb=cache_gb,
         )
         self.name, self.subset, self.revision, self.download = name, subset, revision, download
         self.image_column, self.label_column, self.groups = image_column, label_column, groups

@@ -12,6 +12,7 @@ from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage
 from copycat.data.labels import count_classes
 from copycat.data.lazy_images import DigestCache, EncodedImages
+from copycat.data.pixel_cache import PixelCache
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
 from copycat.data.split import Decoder, Part, Subset, digest
@@ -41,6 +42,8 @@ class ImageSource:
         on_unreadable: `stop` at unreadable images, or `skip` them and list them in `Part.unreadable`.
         memory_mb: a data set whose decoded images take more is read once for its digests, then decoded as needed.
         max_megapixels: larger images count as unreadable; None: 89.
+        cache: whether to keep decoded images in a file that later runs use too, see `PixelCache`.
+        cache_gb: size of the files of all data sets, at most, in GB.
 
     Raises:
         UserError: where `memory_mb` is no whole number.
@@ -54,6 +57,8 @@ class ImageSource:
         on_unreadable: str,
         memory_mb: int,
         max_megapixels: float | None,
+        cache: bool,
+        cache_gb: float,
     ) -> None:
         """Check the settings; nothing is read."""
         if not isinstance(memory_mb, int):
@@ -62,6 +67,7 @@ class ImageSource:
         self.fit, self.on_unreadable = fit, on_unreadable
         self.memory = memory_mb * 2**20
         self.max_pixels = None if max_megapixels is None else round(max_megapixels * 1e6)
+        self.cache_bytes = round(cache_gb * 2**30) if cache else None
         self.classes: Sequence[str] = ()
         self.min_classes = 2  # least number of classes: one suffices to evaluate a run
         self.left_out: Sequence[LeftOut] = ()
@@ -84,12 +90,13 @@ class ImageSource:
         """
         count = sum(len(part.labels) for part in listed.values())
         in_memory = count * 3 * self.size**2 <= self.memory
-        known = None if in_memory else DigestCache(root, self.size, self.fit, self.max_pixels)
-        try:
-            parts = {name: self._read_part(name, part, known) for name, part in listed.items()}
-        finally:
-            if known is not None:  # after Ctrl-C too: the next run need not read these files again
-                known.save()
+        if self.cache_bytes is not None:
+            cache = PixelCache(
+                root=root, size=self.size, fit=self.fit, max_pixels=self.max_pixels, max_bytes=self.cache_bytes
+            )
+            parts = {name: _read_cached(name, part, cache, in_memory=in_memory) for name, part in listed.items()}
+        else:
+            parts = self._read_parts(listed, None if in_memory else root)
         unreadable = [line for part, _ in parts.values() for line in part.unreadable]
         if unreadable and self.on_unreadable == "stop":
             has_too_large = any(has_too_large for _, has_too_large in parts.values())
@@ -107,6 +114,15 @@ class ImageSource:
                     f"{key}: no image of {', '.join(lost)} in {name} can be read, first {part.unreadable[0]}."
                 )
         return {name: part for name, (part, _) in parts.items()}
+
+    def _read_parts(self, listed: Mapping[str, LabeledImages], root: Path | str | None) -> dict[str, tuple[Part, bool]]:
+        """Return the parts, in memory where there is no root that names their cache of digests."""
+        known = None if root is None else DigestCache(root, self.size, self.fit, self.max_pixels)
+        try:
+            return {name: self._read_part(name, part, known) for name, part in listed.items()}
+        finally:
+            if known is not None:  # after Ctrl-C too: the next run need not read these files again
+                known.save()
 
     def _read_part(self, name: str, listed: LabeledImages, known: DigestCache | None) -> tuple[Part, bool]:
         """Return the part, and whether an image has too many pixels."""
@@ -131,18 +147,32 @@ class ImageSource:
 
         outcomes = list(parallel_map(read, count, what=f"Reading {name}"))
         good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
-        bad = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, UnreadableImage)}
-        places = listed.places or listed.names
         images: Tensor | Decoder = encoded if store is None else store
-        if bad:
+        if len(good) < count:
             images = store[good] if store is not None else Subset(encoded, good)
-        part = Part(
-            images=images,
-            labels=torch.tensor([listed.labels[index] for index in good], dtype=torch.int64),
-            names=[listed.names[index] for index in good],
-            digests=[outcome for outcome in outcomes if isinstance(outcome, str)],
-            unreadable=[f"{places[index]}: {error.reason}" for index, error in bad.items()],
-            groups=None if listed.groups is None else [listed.groups[index] for index in good],
-            encoded=Subset(encoded, good) if bad else encoded,
-        )
-        return part, any(error.is_too_large for error in bad.values())
+        return _make_part(listed, images, outcomes)
+
+
+def _read_cached(name: str, listed: LabeledImages, cache: PixelCache, *, in_memory: bool) -> tuple[Part, bool]:
+    """Return a part of cached images, as `ImageSource._read_part` does."""
+    cached = cache.load(name, listed.images, len(listed.labels))
+    return _make_part(listed, cached.images.read() if in_memory else cached.images, cached.outcomes)
+
+
+def _make_part(
+    listed: LabeledImages, images: Tensor | Decoder, outcomes: Sequence[str | UnreadableImage]
+) -> tuple[Part, bool]:
+    """Return the part of readable images, and whether an image has too many pixels."""
+    good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+    bad = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, UnreadableImage)}
+    places = listed.places or listed.names
+    part = Part(
+        images=images,
+        labels=torch.tensor([listed.labels[index] for index in good], dtype=torch.int64),
+        names=[listed.names[index] for index in good],
+        digests=[outcome for outcome in outcomes if isinstance(outcome, str)],
+        unreadable=[f"{places[index]}: {error.reason}" for index, error in bad.items()],
+        groups=None if listed.groups is None else [listed.groups[index] for index in good],
+        encoded=Subset(listed.images, good) if bad else listed.images,
+    )
+    return part, any(error.is_too_large for error in bad.values())
