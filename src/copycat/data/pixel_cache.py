@@ -107,8 +107,8 @@ class PixelCache:
         needed = count * 3 * self.size**2
         if needed > self.max_bytes:
             raise UserError(
-                f"data.cache_gb: expected {needed / 2**30:.1f} or more, for the {count} images of {name};"
-                f" got {self.max_bytes / 2**30:g}. Type a larger one, or data.cache=false."
+                f"data.cache_gb: expected {needed / 2**30:.3g} or more, for the {count} images of {name};"
+                f" got {self.max_bytes / 2**30:.3g}. Type a larger one, or data.cache=false."
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class PixelCache:
                     cached = _read(path, encoded, count, self.size)
         except OSError as error:
             raise UserError(
-                f"data.cache: expected {needed / 2**30:.1f} GB that can be written in {path.parent};"
+                f"data.cache: expected {needed / 2**30:.3g} GB that can be written in {path.parent};"
                 f" {(error.strerror or str(error)).lower()}. Type data.cache=false, or set COPYCAT_CACHE."
             ) from error
         assert cached is not None
