@@ -161,7 +161,7 @@ def test_it_says_the_classes_above_their_thresholds_as_exported_scripts_do(page:
         [probability.tolist(), thresholds],
     )
     decided = decide_labels(probability, thresholds=thresholds)
-    assert said == [join_names(["a", "b", "c"], row) for row in decided]
+    assert said == [join_names(np.array(["a", "b", "c"])[row]) for row in decided]
     assert {"none", "a;b;c"} <= {*said}
 
 

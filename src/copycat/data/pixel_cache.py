@@ -194,7 +194,7 @@ def _build(path: Path, encoded: EncodedImages, count: int, *, what: str) -> None
     with _whole_file(path) as file:
         for content in pixels(parallel_map(read, count, what=what)):
             file.write(content)
-        write_whole(path.with_suffix(OUTCOMES), json.dumps({"digests": digests, "errors": errors}).encode())
+    write_whole(path.with_suffix(OUTCOMES), json.dumps({"digests": digests, "errors": errors}).encode())
 
 
 @contextmanager

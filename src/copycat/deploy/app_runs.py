@@ -18,8 +18,8 @@ from copycat.data.loaders import to_float
 from copycat.deploy.app_examples import Example, find_examples
 from copycat.deploy.app_pictures import DISPLAY_SIDE, input_url, photo_url, saliency_url
 from copycat.deploy.calibration_note import make_note
-from copycat.deploy.decision import describe_set
-from copycat.deploy.predict import Prediction, classify, join_names, make_row
+from copycat.deploy.decision import describe_set, join_names
+from copycat.deploy.predict import Prediction, classify, make_row
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.saliency import saliency
 from copycat.records.run_loader import Opened

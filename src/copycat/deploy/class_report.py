@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from copycat.config.printable import print_line
 from copycat.config.suggestions import pluralize
-from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels, join_names
+from copycat.data.labels import label_names
+from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels
 from copycat.deploy.evaluation import Evaluation
 from copycat.inspection.callbacks.confusion import confusion_matrix, count_decisions
 from copycat.records.predictions import Predictions
@@ -76,12 +77,12 @@ def _make_multi_label_report(evaluation: Evaluation, part: str, classes: Sequenc
         rows.append({**counts, **_scores(row["found"], true, predicted)})
     wrong = np.flatnonzero((decided != predictions.label).any(1))
     distance = np.abs(predictions.probability - predictions.label).max(1)
+    labels, said = label_names(predictions.label, classes), label_names(decided, classes)
     errors = [
-        {"image": names[place], "class": true, "predicted": predicted}
-        for place in wrong[np.argsort(-distance[wrong], kind="stable")].tolist()
-        for true, predicted in [[join_names(classes, one[place]) for one in (predictions.label, decided)]]
+        {"image": names[place], "class": labels[place], "predicted": said[place]}
+        for place in (wrong[np.argsort(-distance[wrong], kind="stable")].tolist() if names else ())
     ]
-    return {"images": len(decided), "classes": rows, "errors": errors if names else []}
+    return {"images": len(decided), "classes": rows, "errors": errors}
 
 
 def _scores(correct: int, true: int, predicted: int) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 It lies beside exported networks too, whose script decides by it: it imports nothing of Copycat.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,9 @@ def decide_labels(probability: ArrayLike, *, thresholds: ArrayLike, **_: Any) ->
     return np.asarray(probability, dtype=np.float64) > np.asarray(thresholds, dtype=np.float64)
 
 
-def join_names(names: Sequence[str], has_class: ArrayLike) -> str:
-    """Return the names of an image's classes, joined by `;`, or `none`."""
-    return SEPARATOR.join(name for name, has in zip(names, np.asarray(has_class), strict=True) if has) or NO_CLASS
+def join_names(names: Iterable[str]) -> str:
+    """Join the names of an image's classes by `;`; `none` where there are none."""
+    return SEPARATOR.join(names) or NO_CLASS
 
 
 def score_classes(probability: ArrayLike, *, sets: str) -> Doubles:
@@ -94,7 +94,8 @@ def describe_decision(names: Sequence[str], probability: ArrayLike, rule: Mappin
     """Return lines on the first image: its class, where a rule decides on it, and its set."""
     lines = []
     if "thresholds" in rule:
-        lines.append(f"predicted: {join_names(names, decide_labels(probability, **rule)[0])}")
+        decided = decide_labels(probability, **rule)[0]
+        lines.append(f"predicted: {join_names(name for name, has in zip(names, decided, strict=True) if has)}")
     if "costs" in rule or "threshold" in rule:
         lines.append(f"predicted: {names[decide(probability, **rule)[0]]}")
     if (inside := make_sets(probability, **rule)) is not None:

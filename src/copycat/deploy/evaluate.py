@@ -66,10 +66,9 @@ def _write(
         print_table(wide_console(), [(title, value_cell(title)) for title in TITLES if title in shown[0]], shown)
         is_scored = any(row["metric"] == "precision" for row in rows)
         is_several = any(each.is_multi_label for each in evaluation.predictions.values())
-        data = {"classes": classes, "multi_label": is_several}
         notes = [
             MULTI_LABEL_INTERVAL_NOTE if is_several else INTERVAL_NOTE,
-            *(score_note(data) if is_scored else ()),
+            *(score_note(classes, multi_label=is_several) if is_scored else ()),
             *describe_rechecks(evaluation),
         ]
         for line in (*_missing(evaluation, classes), *notes):

@@ -19,7 +19,7 @@ from copycat.data.decode import UnreadableImage, decode
 from copycat.data.progress import parallel_map
 from copycat.deploy.arguments import STANDARD_INPUT
 from copycat.deploy.calibration_note import make_note, report_foreign_calibrations
-from copycat.deploy.decision import NO_CLASS, SEPARATOR, describe_set
+from copycat.deploy.decision import describe_set, join_names
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, encode_png
 from copycat.records.run_loader import Opened
@@ -140,11 +140,6 @@ def _make_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> tuple
     titles = {"file": "file", "classes": "predicted classes", **{name: name.replace("/", "\n", 1) for name in names}}
     table = [{**row, "classes": join_names(row["classes"])} for row in rows]
     return titles, [row | {name: format_number(row[name]) for name in names} for row in table]
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Join the predicted classes of an image."""
-    return SEPARATOR.join(names) or NO_CLASS
 
 
 def _notes(predictor: Predictor) -> Iterator[str]:

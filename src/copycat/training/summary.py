@@ -67,13 +67,17 @@ def is_round(epoch: int) -> bool:
 
 def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of metrics, followed by status, warnings and folder."""
-    results = manifest["results"]
+    results, data = manifest["results"], manifest["data"]
     shown: list[RenderableType] = []
     final, best = results.get("final", {}), _best_metrics(results)
     epoch = results["best"]["epoch"] if best else None
     if final or best:
         shown.append(_table(final, best, epoch=epoch))
-    lines = [*_column_notes(results), *score_note(manifest["data"])] if shown else []
+    lines = (
+        [*_column_notes(results), *score_note(data["classes"], multi_label=bool(data.get("multi_label")))]
+        if shown
+        else []
+    )
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
@@ -84,14 +88,10 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
 
 
-def score_note(data: Mapping[str, Any]) -> list[str]:
-    """Return the line that says of which class precision, recall and f1 are; empty for more than two classes.
-
-    `data` is that of a manifest.
-    """
-    if data.get("multi_label"):
+def score_note(classes: Sequence[str], *, multi_label: bool) -> list[str]:
+    """Return the line that says of which class precision, recall and f1 are; empty for more than two classes."""
+    if multi_label:
         return ["scores: means over the classes, each predicted above 0.5"]
-    classes = data["classes"]
     return [f"precision, recall, f1: of class {classes[1]}"] if len(classes) == 2 else []
 
 

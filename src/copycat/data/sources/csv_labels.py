@@ -63,7 +63,8 @@ def read_labels(
     names = _find_classes(table, {row: (text,) for row, text in texts.items() if text}, classes)
     _check_count(table, set(texts.values()), min_classes)
     place_of = {name: place for place, name in enumerate(names)}
-    return CsvLabels(classes=names, texts=texts, labels={row: place_of.get(text, 0) for row, text in texts.items()})
+    labels = {row: place_of.get(text, 0) for row, text in texts.items()}  # `check_rows` refuses an empty one
+    return CsvLabels(classes=names, texts=texts, labels=labels)
 
 
 def _of_several(
