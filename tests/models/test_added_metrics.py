@@ -36,7 +36,7 @@ def measure(metrics: list[AddedMetric], probability: Floats, label: Ints, *, cla
     for some in (slice(None, 1), slice(1, None)):
         if len(label[some]):
             stage.update(loss=torch.tensor(0.0), probability=values[some], label=torch.from_numpy(label[some]))
-    return {name.removeprefix("val/"): value for name, value in stage.compute().items() if name in known}
+    return {name.removeprefix("val/"): value for name, value in stage.compute()[0].items() if name in known}
 
 
 def matthews(said: Ints, true: Ints) -> float:

@@ -44,7 +44,7 @@ def found_in_batches(probability: Floats, label: Ints, *, classes: int, size: in
             probability=torch.from_numpy(probability[piece]),
             label=torch.from_numpy(label[piece]),
         )
-    return {name.removeprefix("val/"): value for name, value in metrics.compute().items()}
+    return {name.removeprefix("val/"): value for name, value in metrics.compute()[0].items()}
 
 
 def ratio(part: int, whole: int) -> float:
@@ -133,7 +133,7 @@ def test_over_batches_a_mean_counts_images_and_a_sum_adds_up(reduction: str, exp
         for loss, size in ((1.0, 3), (4.0, 3), (9.0, 1)):
             metrics.update(loss=torch.tensor(loss), probability=torch.full((size,), 0.5), label=torch.arange(size) % 2)
         assert metrics.batches == 3
-        assert metrics.compute()["train/loss"] == pytest.approx(expected, rel=1e-6)
+        assert metrics.compute()[0]["train/loss"] == pytest.approx(expected, rel=1e-6)
         assert metrics.batches == 0
 
 
@@ -162,7 +162,7 @@ def test_a_validation_part_without_positives_neither_stops_a_run_nor_warns(tmp_p
 def _quietly(metrics: StageMetrics) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")  # as `logged` does in a run
-        return metrics.compute()
+        return metrics.compute()[0]
 
 
 @pytest.mark.parametrize("several", [False, True])

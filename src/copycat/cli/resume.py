@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from copycat.cli import train
-from copycat.cli.arguments import make_parser
+from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
@@ -31,6 +31,12 @@ def run(words: Sequence[str]) -> int:
         help="of a run trainer.max_epochs=MORE, which extends a completed run too, or trainer.max_time=MORE; of a sweep"
         " sweep.max_time=MORE; each in all, with what was before",
     )
+    parser.add_argument(
+        "--devices",
+        type=whole_number(256, least=1),
+        metavar="N",
+        help="of a run: resume it on so many devices of this host; another number than before may change bits",
+    )
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import FILE
 
@@ -43,6 +49,8 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.sweep_file import read_own_sweep
 
     more = _check_keys(arguments, SWEEP_KEYS, "sweep")
+    if arguments.devices is not None:
+        raise UserError(f"--devices: expected a run; got the sweep {arguments.run}. Its trials keep their devices.")
     words = [word for word in read_own_sweep(arguments.run).words if word.partition("=")[0] not in more]
     from copycat.config.application import quote_path
 
@@ -68,6 +76,7 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         say=print_progress,
         extra_loggers=lambda config: [PrintedLosses(config["print_losses"])],
         more=more,
+        devices=arguments.devices,
     )
     print_outcome(outcome)
     return FAILED if outcome.status == "failed" else DONE

@@ -7,6 +7,7 @@ from copycat.config.metric_names import find_mode, find_name_conflicts, metric_n
 from copycat.config.options import is_option, is_ours
 from copycat.config.rules import METRICS
 from copycat.config.schedule_lengths import PARTS, find_length_conflicts
+from copycat.config.suggestions import format_value
 
 Config = Mapping[str, Any]
 
@@ -18,7 +19,7 @@ IMAGE_SIZE = 64
 MANAGED_TRAINER_KEYS = (
     *("logger", "callbacks", "plugins", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("num_sanity_val_steps", "log_every_n_steps", "use_distributed_sampler", "default_root_dir"),
-    *("fast_dev_run", "barebones", "strategy"),
+    *("fast_dev_run", "barebones"),
 )
 """Keys of the trainer that Copycat sets itself, or that would prevent the run from being recorded."""
 
@@ -46,6 +47,13 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
     for key in MANAGED_TRAINER_KEYS:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
+    devices = trainer.get("devices")
+    count = len(devices) if isinstance(devices, list) else devices
+    if "strategy" not in trainer and (count not in (None, 1) or trainer.get("num_nodes") not in (None, 1)):
+        yield (
+            f"trainer.devices, trainer.num_nodes: expected 1 for a run of one process; got {format_value(devices)} and"
+            f" {trainer.get('num_nodes', 1)}. Type trainer=ddp trainer.devices=N."
+        )
     if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
         yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
     mixed = str(trainer.get("precision", "")).endswith("-mixed")

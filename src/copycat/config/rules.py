@@ -28,6 +28,8 @@ from copycat.config.rule_builders import (
     optional,
 )
 
+MAX_DEVICES, MAX_NODES = 256, 2**16
+"""Largest numbers of devices of a host, and of hosts."""
 TARGET_GROUPS = (
     *("model", "initialization", "data", "augmentation"),
     *("optimizer", "scheduler", "loss", "activation", "trainer"),
@@ -271,8 +273,12 @@ RULES: dict[str, Rule] = {
     "trainer.steps_per_execution": optional(integer(1)),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     # the order of the data and the creation of the run folder support one process only
-    "trainer.devices": any_of(integer(1, 1), list_of(integer(0), "a list of one device's number, as [0]", length=1)),
-    "trainer.num_nodes": integer(1, 1),
+    "trainer.devices": any_of(
+        integer(1, MAX_DEVICES), choice("auto"), list_of(integer(0), "a list of devices' numbers, as [0]", least=1)
+    ),
+    "trainer.num_nodes": optional(integer(1, MAX_NODES)),
+    "trainer.strategy": choice("ddp", "fsdp"),
+    "trainer.timeout": DURATION,
     "trainer.precision": choice("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
     "trainer.deterministic": any_of(BOOLEAN, choice("warn")),
     "trainer.check_val_every_n_epoch": integer(1),

@@ -30,7 +30,7 @@ KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics."
 PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last components of keys that take a path."""
 UNIVERSAL_KEYS = (
-    *("trainer.devices", "trainer.num_nodes"),
+    *("trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
     *("data.sampler", "data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
 )

@@ -1,6 +1,7 @@
 """Sample batches of indices, in an order that is a function of (seed, epoch)."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,17 +10,52 @@ from torch.utils.data import Sampler
 from copycat.data.streams import derive_seed
 
 
+@dataclass(frozen=True)
+class Share:
+    """Represent the contiguous part of each batch that one rank takes; parts differ by one image at most."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def bounds(self, images: int) -> tuple[int, int]:
+        """Return start and stop of this rank's part of a batch; equal where the part is empty."""
+        size, rest = divmod(images, self.ranks)
+        start = self.rank * size + min(self.rank, rest)
+        return start, start + size + (self.rank < rest)
+
+    def is_empty(self, images: int) -> bool:
+        """Return whether this rank's part of a batch is empty."""
+        return self.rank >= images
+
+    def places(self, images: int) -> slice:
+        """Return the places of this rank's part; of an empty part the first image, which only pads."""
+        return slice(0, 1) if self.is_empty(images) else slice(*self.bounds(images))
+
+
+WHOLE = Share()
+"""The share of a run's only rank."""
+
+
 class BatchOrder(Sampler[list[int]]):
     """Sample batches of indices of `length` images, in file order or in a new order every epoch.
 
     Without a batch size, all images are one batch. With weights, float64 [N], a shuffled epoch draws each of its
     `length` images anew, by probabilities in proportion to the weights: an image may occur several times, or never.
+    A rank iterates over its share of each batch; the order does not depend on the number of ranks.
     """
 
     def __init__(
-        self, *, length: int, batch_size: int | None, shuffle: bool, seed: int, weights: Tensor | None = None
+        self,
+        *,
+        length: int,
+        batch_size: int | None,
+        shuffle: bool,
+        seed: int,
+        weights: Tensor | None = None,
+        share: Share = WHOLE,
     ) -> None:
         """Start at epoch 0."""
+        self.share = share
         self.length, self.shuffle, self.seed, self.weights = length, shuffle, seed, weights
         self.batch_size = min(batch_size or length, length)
         self.epoch = 0
@@ -54,11 +90,25 @@ class BatchOrder(Sampler[list[int]]):
         """
         return None if self.weights is None else torch.arange(first, first + count)
 
+    def images_in(self, batch: int) -> int:
+        """Return the number of images of a batch, over all ranks."""
+        return min(self.batch_size, self.length - batch * self.batch_size)
+
+    def places(self, batch: int) -> slice:
+        """Return the places in the epoch of this rank's images of a batch."""
+        start, part = batch * self.batch_size, self.share.places(self.images_in(batch))
+        return slice(start + part.start, start + part.stop)
+
+    def pads(self, batch: int) -> bool:
+        """Return whether this rank has no image of a batch but one that pads."""
+        return self.share.is_empty(self.images_in(batch))
+
     def __iter__(self) -> Iterator[list[int]]:
         """Iterate over the batches of this epoch."""
         return self.batches()
 
     def batches(self, first: int = 0) -> Iterator[list[int]]:
         """Iterate over the batches of this epoch from batch `first` on."""
-        for batch in torch.split(self.indices(), self.batch_size)[first:]:
-            yield batch.tolist()
+        indices = self.indices()
+        for batch in range(first, len(self)):
+            yield indices[self.places(batch)].tolist()

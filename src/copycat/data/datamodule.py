@@ -17,7 +17,7 @@ from copycat.config.printable import printable
 from copycat.data.augmentation.exactness import check_exactness
 from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
-from copycat.data.batch_order import BatchOrder
+from copycat.data.batch_order import WHOLE, BatchOrder, Share
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.labels import count_classes, label_codes
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
@@ -66,15 +66,16 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.source, self.seed, self.batch_size, self._shuffle = source, seed, batch_size, shuffle
         self.sampler = sampler
-        self.workers = (os.cpu_count() or 1) if workers is None else workers
+        self._workers = workers
         self.dtype = dtype
         self.augmentation = None if isinstance(augmentation, Unchanged) else augmentation
         self.mixing = augmentation if isinstance(augmentation, Mixing) else None
         """The augmentation, where it mixes images and their labels."""
         self._split = {"how": split, "holdout": holdout, "folds": folds, "fold": fold, "seed": split_seed}
-        self._loaders: dict[tuple[str, bool], Loader] = {}
+        self._loaders: dict[tuple[str, bool, bool], Loader] = {}
         self._floats: dict[str, FloatImages] = {}
         self._device = torch.device("cpu")
+        self._share, self._local_ranks = WHOLE, 1
         self._is_exact = False
         self.has_official_parts = False
         """Whether the parts are the source's own; known once they are read."""
@@ -185,19 +186,25 @@ class DataModule(pl.LightningDataModule):
         named = {"revision": str(revision)} if revision else {}
         return each | {"all": blake2b(repr(sorted(each.items())).encode(), digest_size=16).hexdigest()} | named
 
-    def loader(self, name: str, *, shuffle: bool = False) -> Loader:
-        """Return the loader of a part; later calls return the same one."""
-        if (name, shuffle) not in self._loaders:
-            self._loaders[name, shuffle] = self._make_loader(name, shuffle=shuffle)
-        return self._loaders[name, shuffle]
+    def loader(self, name: str, *, shuffle: bool = False, whole: bool = False) -> Loader:
+        """Return the loader of a part, or of its `whole` batches on each rank; later calls return the same one."""
+        key = name, shuffle, whole
+        if key not in self._loaders:
+            self._loaders[key] = self._make_loader(name, shuffle=shuffle, share=WHOLE if whole else self._share)
+        return self._loaders[key]
 
-    def _make_loader(self, name: str, *, shuffle: bool) -> Loader:
+    def _make_loader(self, name: str, *, shuffle: bool, share: Share) -> Loader:
         part = self.parts[name]
         weights = None
         if shuffle and self.sampler is not None:
             weights = torch.tensor(self.balanced_class_weights("data.sampler"), dtype=torch.float64)[part.labels]
         order = BatchOrder(
-            length=len(part), batch_size=self.batch_size, shuffle=shuffle, seed=self.seed, weights=weights
+            length=len(part),
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            weights=weights,
+            share=share,
         )
         if not isinstance(part.images, (Tensor, MappedImages)):
             return DecodingLoader(part.images, part.labels, order, workers=self.workers, dtype=self.dtype)
@@ -206,6 +213,19 @@ class DataModule(pl.LightningDataModule):
         loader = MemoryLoader(self._floats[name], part.labels, order)
         loader.to_device(self._device)
         return loader
+
+    @property
+    def workers(self) -> int:
+        """Return the number of processes that decode; by default one per core, over all ranks of this host."""
+        return max(1, (os.cpu_count() or 1) // self._local_ranks) if self._workers is None else self._workers
+
+    def serve_share(self, share: Share, *, local_ranks: int) -> None:
+        """Serve one rank's share of each batch from now on, of so many ranks on this host.
+
+        An augmentation that mixes images needs the whole batch, of which the share is taken afterwards.
+        """
+        self._share, self._local_ranks = share, local_ranks
+        self._loaders.clear()
 
     def to_device(self, device: torch.device) -> None:
         """Serve batches of in-memory parts on this device, so that callers need not move them."""
@@ -244,7 +264,19 @@ class DataModule(pl.LightningDataModule):
         """Augment a batch while the Trainer trains; called by Lightning."""
         if self.trainer is None or not self.trainer.training:
             return batch
-        return self.augment(batch, self.trainer.current_epoch)
+        batch = self.augment(batch, self.trainer.current_epoch)
+        return self._take_share(batch) if self._mixes_shares else batch
+
+    @property
+    def _mixes_shares(self) -> bool:
+        """Return whether a rank needs whole batches, to mix images, of which it takes its share afterwards."""
+        return self.mixing is not None and self._share != WHOLE
+
+    def _take_share(self, batch: Batch) -> Batch:
+        """Return this rank's share of a whole batch."""
+        images = len(batch["label"])
+        part = {name: cast(Tensor, values)[self._share.places(images)] for name, values in batch.items()}
+        return cast(Batch, part | ({"padding": torch.tensor(True)} if self._share.is_empty(images) else {}))
 
     def augment(self, batch: Batch, epoch: int) -> Batch:
         """Return a training batch, augmented for the given epoch."""
@@ -260,7 +292,7 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Return the loader of the training part."""
-        return self.loader("train", shuffle=self.shuffle)
+        return self.loader("train", shuffle=self.shuffle, whole=self._mixes_shares)
 
     def val_dataloader(self) -> Loader:
         """Return the loader of the validation part."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from copycat.data.batch_order import BatchOrder
-from copycat.data.loaders import Batch, ResumableLoader, to_float, with_draws
+from copycat.data.loaders import Batch, ResumableLoader, to_float, with_place
 from copycat.data.split import Decoder
 from copycat.data.streams import derive_seed
 
@@ -58,7 +58,7 @@ class DecodingLoader(ResumableLoader):
         )
         for place, batch in enumerate(loader, first):
             converted = cast(Batch, {**batch, "image": to_float(batch["image"], self.dtype)})
-            yield with_draws(converted, order, place * order.batch_size)
+            yield with_place(converted, order, place)
 
 
 def exit_with_parent(parent: int, worker: int) -> None:

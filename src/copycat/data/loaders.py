@@ -28,6 +28,8 @@ class Batch(TypedDict):
     """int64 [B], the index of each image in its part, in any order of the epoch."""
     draw: NotRequired[Tensor]
     """int64 [B], the number of each image in its epoch, where an image may occur several times in one."""
+    padding: NotRequired[Tensor]
+    """True, where this rank has no image of the batch: the one image has weight 0."""
 
 
 class LoaderState(TypedDict):
@@ -132,22 +134,22 @@ class MemoryLoader(ResumableLoader):
             check_not_modified(batch["image"] for batch in self._fixed_batches)
             yield from self._fixed_batches[first:stop]
             return
-        size, indices = order.batch_size, order.indices()
-        for start in range(first * size, min(stop * size, order.length), size):
-            index = indices[start : start + size]
-            chosen = index if order.shuffle else slice(start, start + size)
+        indices = order.indices()
+        for number in range(first, min(stop, len(order))):
+            index = indices[order.places(number)]
+            chosen = index if order.shuffle else order.places(number)
             batch: Batch = {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
-            yield self._on_device(with_draws(batch, order, start))
+            yield self._on_device(with_place(batch, order, number))
 
     @cached_property
     def _fixed_batches(self) -> list[Batch]:
         """Return all batches in file order, as views that every epoch uses again."""
         order = self.batch_sampler
-        slices = [slice(start, start + order.batch_size) for start in range(0, order.length, order.batch_size)]
+        slices = [order.places(number) for number in range(len(order))]
         index = order.indices()
         with torch.inference_mode(False):
             views = [Batch(image=self.images[s], label=self.labels[s], index=index[s]) for s in slices]
-            return [self._on_device(view) for view in views]
+            return [self._on_device(with_place(view, order, number)) for number, view in enumerate(views)]
 
     def _on_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":
@@ -159,6 +161,12 @@ def with_draws(batch: Batch, order: BatchOrder, first: int) -> Batch:
     """Return a batch whose first image has the number `first` in its epoch, with its draws where images may recur."""
     draw = order.draws(first, len(batch["index"]))
     return batch if draw is None else {**batch, "draw": draw}
+
+
+def with_place(batch: Batch, order: BatchOrder, number: int) -> Batch:
+    """Return the batch of this number, with its draws where images may recur, marked where it only pads."""
+    batch = with_draws(batch, order, order.places(number).start)
+    return {**batch, "padding": torch.tensor(True)} if order.pads(number) else batch
 
 
 def check_not_modified(images: Iterable[Tensor]) -> None:

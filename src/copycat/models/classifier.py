@@ -18,6 +18,7 @@ from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.loss_base import Loss
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
+from copycat.models.shared_batches import SharedBatches
 from copycat.models.stage_metrics import EpochSteps, StageMetrics
 
 Stage = Literal["train", "val", "test"]
@@ -88,9 +89,16 @@ class Classifier(pl.LightningModule):
         self.evaluation: dict[str, float] = {}  # metrics of the last evaluation, by name
         self.probabilities = torch.empty(0)
         """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
+        self._shared: SharedBatches | None = None
         self._row: Row = {}
         self._last_loss = torch.tensor(torch.nan)
         self._last_recorded = -1
+
+    def share_batches(self, shared: SharedBatches) -> None:
+        """Compute losses and metrics of batches of which this process has a part."""
+        self._shared = shared
+        for metrics in self.metrics.values():
+            metrics.shared = shared
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits [B, out_features] of images [B, C, H, W]."""
@@ -106,17 +114,21 @@ class Classifier(pl.LightningModule):
         label = batch["label"]
         logits = self.network(batch["image"])
         loss: Tensor = self.loss(logits, label)
+        images, pads = None, "padding" in batch
+        if self._shared is not None:
+            loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)
         if batch_idx != self._last_recorded:  # LBFGS evaluates a batch several times: record the first
             self._last_recorded = batch_idx
             if not loss.isfinite():
                 raise divergence_error(self.current_epoch, batch_idx, loss)
-            self.record_step(loss.detach(), self.loss.probability(logits.detach()), label)
+            kept = slice(0 if pads else None)
+            self.record_step(loss.detach(), self.loss.probability(logits.detach())[kept], label[kept], images=images)
         return loss
 
-    def record_step(self, loss: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Record a training step of the current epoch."""
-        self._last_loss = loss
-        self.metrics["train"].update(loss=loss, probability=probability, label=self.loss.hard_labels(label))
+    def record_step(self, loss: Tensor, probability: Tensor, label: Tensor, *, images: int | None = None) -> None:
+        """Record a training step of the current epoch; of a shared batch with the number of all its images."""
+        self._last_loss, hard = loss, self.loss.hard_labels(label)
+        self.metrics["train"].update(loss=loss, probability=probability, label=hard, images=images)
 
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
@@ -129,7 +141,8 @@ class Classifier(pl.LightningModule):
     def finish_epoch(self) -> Row:
         """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
         batches = self.metrics["train"].batches
-        (row,) = self._add_last_loss([self.metrics["train"].compute()], self._last_loss[None], batches=batches)
+        computed, _ = self.metrics["train"].compute()
+        (row,) = self._add_last_loss([computed], self._last_loss[None], batches=batches)
         return {**row, **self.pop_validation()}
 
     def finish_epochs(self, epochs: Sequence[EpochSteps]) -> list[Row]:
@@ -209,14 +222,18 @@ class Classifier(pl.LightningModule):
         """Record the metrics of a batch."""
         logits, label = self.network(batch["image"]), batch["label"]
         loss, probability = self.loss(logits, label), self.loss.probability(logits)
-        self.metrics[self.evaluated_stage].update(loss=loss, probability=probability, label=label)
+        images, pads = None, "padding" in batch
+        if self._shared is not None:
+            loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)
+        kept, metrics = slice(0 if pads else None), self.metrics[self.evaluated_stage]
+        metrics.update(loss=loss, probability=probability[kept], label=label[kept], images=images)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics of the validation."""
-        metrics = self.metrics[self.evaluated_stage]
+        row, probabilities = self.metrics[self.evaluated_stage].compute()
         if self.trainer.state.fn != "fit":
-            self.probabilities = metrics.predictions()[0]
-        self._store_evaluation(metrics.compute())
+            self.probabilities = probabilities
+        self._store_evaluation(row)
 
     def create_optimizer(self) -> Optimizer:
         """Create an optimizer of the network's parameters, in groups where learning rates differ."""

@@ -58,6 +58,14 @@ class Loss(nn.Module, ABC):
         [B, classes].
         """
 
+    def denominator(self, label: Tensor) -> Tensor:
+        """Return what the loss of a batch is divided by: its images for `mean`, 1 for `sum`; a float64 scalar.
+
+        The loss of a batch that several ranks share is the sum of their losses times their denominators, over the sum
+        of the denominators. For a sum over the ranks it is the sum of their losses.
+        """
+        return torch.tensor(float(len(label) if self.reduction == "mean" else 1), dtype=torch.float64)
+
     def hard_labels(self, label: Tensor) -> Tensor:
         """Return int64 labels: of mixed images the largest share's class, or all classes of half an image or more."""
         if not label.is_floating_point():
@@ -104,3 +112,10 @@ class LabelSmoothingLoss(Loss):
     def smoothing(self) -> float:
         """Return the label smoothing of the current mode: 0 in evaluation mode."""
         return self.label_smoothing if self.training else 0.0
+
+    def summed_class_weights(self, label: Tensor) -> Tensor:
+        """Return the sum of the class weights of a batch's labels, by which torch's cross-entropy divides."""
+        if self.class_weights is None or self.reduction == "sum":
+            return Loss.denominator(self, label)
+        weights = self.class_weights.double()
+        return (label.double() @ weights).sum() if label.is_floating_point() else weights[label].sum()

@@ -128,6 +128,10 @@ class CrossEntropy(LabelSmoothingLoss):
         # torch divides by the number of images for soft labels, and by the sum of their weights for hard ones
         return cost / (len(label) if self.class_weights is None else (share * self.class_weights).sum())
 
+    def denominator(self, label: Tensor) -> Tensor:
+        """Return the sum of the labels' class weights for `mean`; the number of images without class weights."""
+        return self.summed_class_weights(label)
+
     def probability(self, logits: Tensor) -> Tensor:
         """Return the softmax: [B] of class 1 for two classes, else [B, classes]."""
         p = logits.softmax(1)
@@ -176,6 +180,11 @@ class Focal(LabelSmoothingLoss):
         if self.reduction == "sum":
             return cost
         return cost / (len(label) if single or self.class_weights is None else (share * self.class_weights).sum())
+
+    def denominator(self, label: Tensor) -> Tensor:
+        """Return the number of images of two classes, else the sum of the labels' class weights, for `mean`."""
+        two = self.class_weights is not None and len(self.class_weights) == 2
+        return super().denominator(label) if two else self.summed_class_weights(label)
 
     def probability(self, logits: Tensor) -> Tensor:
         """Return the sigmoid [B] of one logit, else the softmax [B, classes]."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from copycat.models.added_metrics import AddedMetric
 from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores, concatenate
+from copycat.models.shared_batches import SharedBatches
 
 
 class StageMetrics:
@@ -20,6 +21,8 @@ class StageMetrics:
     def __init__(self, stage: str, *, classes: int, reduction: str, added: Sequence[AddedMetric] = ()) -> None:
         """Start without batches; `added` are the metrics beside loss and scores."""
         self.stage, self.classes, self.averages, self.added = stage, classes, reduction == "mean", added
+        self.shared: SharedBatches | None = None
+        """How ranks join their parts of batches; None for one rank."""
         self._clear()
 
     def _clear(self) -> None:
@@ -30,9 +33,12 @@ class StageMetrics:
         self._probabilities: list[Tensor] = []
         self._labels: list[Tensor] = []
 
-    def update(self, *, loss: Tensor, probability: Tensor, label: Tensor) -> None:
-        """Add a batch: scalar loss, [B] or [B, classes] probabilities, and labels as int64."""
-        loss, weight = loss.detach(), len(label) if self.averages else 1
+    def update(self, *, loss: Tensor, probability: Tensor, label: Tensor, images: int | None = None) -> None:
+        """Add a batch: scalar loss, [B] or [B, classes] probabilities, and labels as int64.
+
+        Of a batch that ranks share, these are the whole batch's loss, this rank's part, and the number of all images.
+        """
+        loss, weight = loss.detach(), (len(label) if images is None else images) if self.averages else 1
         if not self.batches:
             self._first = loss
         self._cost = self._cost + loss.to(_sum_dtype(loss)) * weight
@@ -42,12 +48,18 @@ class StageMetrics:
         self.batches += 1
 
     def predictions(self) -> tuple[Tensor, Tensor]:
-        """Return the probabilities, [N] or [N, classes], and labels of all batches."""
+        """Return the probabilities, [N] or [N, classes], and labels of all batches; of ranks only the first has them.
+
+        Every rank must call it.
+        """
         device = self._labels[-1].device  # earlier ones may come from a checkpoint
         probability, label = (
             concatenate([piece.to(device) for piece in pieces]) for pieces in (self._probabilities, self._labels)
         )
-        return probability, label
+        if self.shared is None:
+            return probability, label
+        sizes = [len(piece) for piece in self._labels]
+        return self.shared.join(probability, sizes), self.shared.join(label, sizes)
 
     def state(self) -> dict[str, Any]:
         """Return the batches added since the last `compute`, for a checkpoint inside an epoch."""
@@ -64,16 +76,25 @@ class StageMetrics:
             return
         self.batches, seen = state["batches"], state["seen"]
         self._cost, self._weight = seen["cost"], int(seen["weight"])
-        self._probabilities, self._labels = [seen["probability"]], [seen["label"]]
+        kept = slice(None) if self.shared is None or self.shared.is_first else slice(0)
+        self._probabilities, self._labels = [seen["probability"][kept]], [seen["label"][kept]]
         self._first = self._mean(self._cost)
 
-    def compute(self) -> Row:
-        """Return the metrics by name, such as `val/accuracy`, each in the run's precision, and reset."""
+    def compute(self) -> tuple[Row, Tensor]:
+        """Return the metrics by name, such as `val/accuracy`, each in the run's precision, and reset.
+
+        Also return the probabilities, of which `predictions` tells more.
+        """
         probability, label = (values.cpu() for values in self.predictions())
         loss = self._first.cpu() if self.batches == 1 else self._mean(self._cost.cpu())
-        (row,) = self.rows(loss[None], probability[None], label[None])
+
+        def make_row() -> Row:
+            (row,) = self.rows(loss[None], probability[None], label[None])
+            return row
+
+        row = make_row() if self.shared is None else self.shared.from_first(make_row)
         self._clear()
-        return row
+        return row, probability
 
     def _mean(self, cost: Tensor) -> Tensor:
         return cost / self._weight if self.averages else cost

@@ -23,6 +23,7 @@ OWN_DISTRIBUTIONS = ("copycat", "copycat-ml")
 """Former and present name of Copycat's distribution, left out as its code is compared."""
 MACHINE_LABELS = {
     "threads": "CPU threads",
+    "ranks": "ranks",
     "interop_threads": "threads between operations",
     "blas_threads": "threads of BLAS",
     "variables": "environment variables",

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from copycat.config.worlds import choose_backend, world_size
 from copycat.provenance.code import code_record
 
 PREFIXES = ("OMP_", "MKL_", "CUBLAS_", "TORCH_")
 NAMES = ("PYTHONHASHSEED",)
 """Environment variables that change numerics. No other is recorded: one may hold a secret."""
+OF_LAUNCHERS = ("TORCH_NCCL_ASYNC_ERROR_HANDLING",)
+"""Variables that torchrun sets for each rank."""
 _VECTORS = re.compile(r"avx|sse|fma|f16c|amx|neon|asimd|sve|bf16|fp16", re.IGNORECASE)
 
 
@@ -48,9 +51,19 @@ def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "accelerator": {"asked": trainer.get("accelerator"), "found": _accelerators()},
         "variables": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(PREFIXES) or name in NAMES
+            name: value
+            for name, value in sorted(os.environ.items())
+            if (name.startswith(PREFIXES) or name in NAMES) and name not in OF_LAUNCHERS
         },
+        **_ranks_record(trainer),
     }
+
+
+def _ranks_record(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return number and backend of the ranks; empty for one."""
+    if (size := world_size(trainer)) == 1:
+        return {}
+    return {"ranks": {"world_size": size, "backend": choose_backend(trainer, has_cuda=torch.cuda.is_available())}}
 
 
 @cache

@@ -36,9 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             DivergedError: where a weight is not finite.
         """
-        for name, tensor in checkpoint["state_dict"].items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
+        check_finite(checkpoint)
         if self.defers:
             self.pending = Path(path), deep_copy(checkpoint)
             return
@@ -59,6 +57,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Load tensors and plain containers, to the CPU unless asked otherwise."""
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         return checkpoint
+
+
+def check_finite(checkpoint: Mapping[str, Any]) -> None:
+    """Raise a DivergedError where a weight of a checkpoint is not finite."""
+    for name, tensor in checkpoint["state_dict"].items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
 
 
 def _write(path: Path, archive: bytes) -> None:

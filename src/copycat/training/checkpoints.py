@@ -12,7 +12,8 @@ from torch import Tensor
 from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
-from copycat.training.checkpoint_io import AtomicCheckpointIO
+from copycat.training.checkpoint_io import AtomicCheckpointIO, check_finite
+from copycat.training.decisions import Decisions
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.lightning_internals import Position, forget_restart, get_fit_loop, get_position, set_position
 
@@ -57,6 +58,8 @@ class LastCheckpoint(MultiStepCallback):
         self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
         self.ended_at: Position | None = None  # position at which training ended before its last epoch, saved there
         self.copy_to: Path | None = None  # path of a requested copy of the state after this epoch
+        self.decisions: Decisions | None = None
+        """Where ranks agree whether a checkpoint is due; None: this process decides."""
         self._at: tuple[Position, bool] | None = None
         self._metrics: dict[str, Tensor] = {}
 
@@ -80,12 +83,12 @@ class LastCheckpoint(MultiStepCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Save where a checkpoint is due, and no gradient waits for a batch to come."""
-        if self._is_due(trainer) and between_steps(trainer, batch_idx):
+        if between_steps(trainer, batch_idx) and self._should_save(trainer):
             self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where a checkpoint is due, or another callback requested one."""
-        if self._is_due(trainer):
+        if self._should_save(trainer):
             self.save(trainer)
         self._save_copy(trainer)
 
@@ -101,7 +104,11 @@ class LastCheckpoint(MultiStepCallback):
         self._save_copy(trainer)
         self.files.write_pending()
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
+    def _should_save(self, trainer: pl.Trainer) -> bool:
+        return self.is_due(trainer) if self.decisions is None else self.decisions.take("checkpoint")
+
+    def is_due(self, trainer: pl.Trainer) -> bool:
+        """Return whether a checkpoint is due, by steps, time or epochs."""
         if self.every_n_steps and trainer.global_step - self._saved_step >= self.every_n_steps:
             return True
         now = time.monotonic()
@@ -175,6 +182,8 @@ class LastCheckpoint(MultiStepCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add position, seconds and metrics to a checkpoint of this callback."""
+        if self.decisions is not None:  # the first rank alone would find out as it writes
+            check_finite(checkpoint)
         if not self.files.defers:
             _flush(trainer)
         if self._at is None:  # another callback saves this one

@@ -30,7 +30,7 @@ from copycat.training.monitors import check_monitors
 
 CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""
-OWN_TRAINER_KEYS = ("threads", "steps_per_execution", "deterministic", "max_time")
+OWN_TRAINER_KEYS = ("threads", "steps_per_execution", "deterministic", "max_time", "timeout")
 """Keys of the trainer's node that Copycat takes, not Lightning."""
 INTERNAL_PARAMETERS = ("source", "seed", "augmentation", "dtype")
 """Parameters of the DataModule that are not keys of the data's node."""

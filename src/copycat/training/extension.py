@@ -1,6 +1,6 @@
 """Extend a run to more epochs or more time: a new request, recorded in its configuration and manifest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -51,14 +51,21 @@ def extend_run(opened: Opened, more: More, *, say: Callable[[str], None]) -> Ope
     elif manifest["status"] == "completed" and "ended_early" in manifest["results"]:
         raise UserError(f"{folder}: expected more time, as its {TIME} is over. Type {TIME}=MORE too, or {TIME}=null.")
     longer = {**config, "trainer": {**config["trainer"], **{key.partition(".")[2]: more[key] for key in more}}}
-    words = [word for word in manifest["request"]["overrides"] if word.partition("=")[0].lstrip("+") not in more]
+    return with_changes(opened, longer, [f"{key}={'null' if value is None else value}" for key, value in more.items()])
+
+
+def with_changes(opened: Opened, config: dict[str, Any], words: Sequence[str]) -> Opened:
+    """Return the run with a changed configuration, recorded as if it had been requested by these words too."""
+    request = opened.manifest["request"]
+    changed = {word.partition("=")[0] for word in words}
+    kept = [word for word in request["overrides"] if word.partition("=")[0].lstrip("+") not in changed]
     request = {
-        **manifest["request"],
-        "overrides": [*words, *(f"{key}={'null' if value is None else value}" for key, value in more.items())],
-        "config_digest": blake2b(to_yaml(longer).encode(), digest_size=16).hexdigest(),
-        "config_keys": key_digests(longer),
+        **request,
+        "overrides": [*kept, *words],
+        "config_digest": blake2b(to_yaml(config).encode(), digest_size=16).hexdigest(),
+        "config_keys": key_digests(config),
     }
-    return replace(opened, config=longer, manifest={**manifest, "request": request})
+    return replace(opened, config=config, manifest={**opened.manifest, "request": request})
 
 
 def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) -> None:

@@ -57,7 +57,7 @@ class RunRecorder:
         """Build callbacks and loggers, and write nothing."""
         self.folder, self.config, self.manifest = folder, config, manifest
         self.classifier, self.data = components.classifier, components.data
-        self.writer = BackgroundWriter()
+        self.writer = self._make_writer()
         stages: list[Stage] = ["train", "val"]
         several = len(self.data.loader("train", shuffle=self.data.shuffle)) > 1
         added = [name for metric in self.classifier.metrics["train"].added for name in metric.columns]
@@ -69,7 +69,11 @@ class RunRecorder:
         self.last = savers[0] if savers else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
         self.last.files = AtomicCheckpointIO(self.writer)
         self.loggers = [self.history, *extra_loggers, *build_group(config, "logger", folder)]
+        self.log_path = folder / LOG
         self._probabilities: Mapping[str, Tensor] = {}
+
+    def _make_writer(self) -> BackgroundWriter:
+        return BackgroundWriter()
 
     # ----- start
 
@@ -211,7 +215,7 @@ class RunRecorder:
             self.last.path.with_name(BEFORE).unlink(missing_ok=True)
 
     def _close(self, status: str, error: str | None) -> RunResult:
-        end_log(self.folder / LOG)
+        end_log(self.log_path)
         seconds = round(self.last.seconds, 3)
         self.manifest |= {"status": status, "error": error, "ended": now(), "seconds": seconds}
         with suppress(OSError, UserError):

@@ -1,13 +1,16 @@
 """Resume a stopped run from its last intact checkpoint, to the bits of an uninterrupted run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.config.worlds import fill_world, needs_launch, world_size
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
@@ -17,11 +20,14 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import release, write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
-from copycat.training.components import build_components
-from copycat.training.extension import NOTHING_MORE, More, extend_run, write_extended
+from copycat.training.components import RunComponents, build_components
+from copycat.training.extension import NOTHING_MORE, More, extend_run, with_changes, write_extended
+from copycat.training.joined import log_name, share_result, share_work
+from copycat.training.launch import launch, name_folder
 from copycat.training.lightning_internals import Position
 from copycat.training.manifest import now
-from copycat.training.process_state import LOG, isolated, logged
+from copycat.training.process_state import isolated, logged
+from copycat.training.ranks import make_ranks
 from copycat.training.result import RunResult
 from copycat.training.session import TrainingSession
 from copycat.training.signals import SignalHandler
@@ -29,6 +35,8 @@ from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
 Say = Callable[[str], None]
+TIMEOUT = "60s"
+"""Time limit of a run on several devices that began on one."""
 MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
 
 
@@ -48,10 +56,12 @@ def resume(
     extra_loggers: MakeLoggers = lambda _: (),
     limits: Limits = Limits(),  # noqa: B008, it is frozen
     more: More = NOTHING_MORE,
+    devices: int | None = None,
 ) -> RunResult:
     """Resume a run that was killed, interrupted, or failed; or extend any run by `more` epochs or time.
 
-    `say` takes each line that a user should know before it starts.
+    `say` takes each line that a user should know before it starts. `devices` are another number of ranks, which may
+    change bits; None: as many as before.
 
     Raises:
         UserError: where the run has all epochs, or its data or backbone have changed.
@@ -72,23 +82,87 @@ def resume(
             f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
             f" or copycat resume {folder} trainer.max_epochs=MORE."
         )
+    recorded, opened = opened.config, on_devices(opened, devices, say=say)
+    trainer = opened.config["trainer"]
+    settings: dict[str, Any] = {
+        "say": say,
+        "extra_loggers": extra_loggers,
+        "limits": limits,
+        "more": more,
+        "recorded": recorded,
+    }
+    if needs_launch(trainer):
+        return launch(partial(_resume_on_rank, opened, **settings), trainer)
+    return _resume_on_rank(opened, **settings)
+
+
+def on_devices(opened: Opened, devices: int | None, *, say: Say) -> Opened:
+    """Return the run with so many devices, or with those that it was recorded with, as far as the launcher agrees."""
+    trainer = opened.config["trainer"]
+    before = world_size(trainer)
+    if devices not in (None, before):
+        say(f"resuming on {devices} devices instead of {before}: bits may change")
+        added = {} if "strategy" in trainer else {"strategy": "ddp", "timeout": TIMEOUT}
+        trainer = {**trainer, **added, "devices": devices, "num_nodes": 1}
+    filled = fill_world(trainer)
+    if filled == opened.config["trainer"]:
+        return opened
+    words = [f"trainer.{name}={filled[name]}" for name in filled if filled[name] != opened.config["trainer"].get(name)]
+    return with_changes(opened, {**opened.config, "trainer": filled}, words)
+
+
+def _resume_on_rank(
+    opened: Opened,
+    *,
+    recorded: Mapping[str, Any],
+    say: Say,
+    extra_loggers: MakeLoggers,
+    limits: Limits,
+    more: More,
+) -> RunResult:
+    """Resume as one of the ranks, or alone."""
     config, folder, signals = opened.config, opened.folder, SignalHandler()
-    threads = config["trainer"].get("threads")
-    with locked(folder), isolated(threads=threads), tolerating_lost_output(), signals.listening():
-        with recorded_backbone(opened.manifest, folder=opened.folder):
-            components = build_components(config, metrics=limits.metrics)
-        check_backbone(components.classifier.network, opened.manifest, folder=folder)
-        for cause in diagnose(
-            RunInputs.from_folder(folder, opened.manifest, config), RunInputs.from_process(config, components.data)
-        ):
-            if cause.kind == "data":
-                raise UserError(f"{folder}: expected the data that the run began with; {cause.line}.")
-            say(f"changed since the run began: {cause.kind}: {cause.line}")
-        point = find_resume_point(opened, say=say)
-        if completed and point.position.epoch != opened.manifest["results"]["epochs"]:
-            raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
-        with logged(folder / LOG):
-            manifest = make_resumed_manifest(opened.manifest, point, more=more)
+    ranks = make_ranks(config["trainer"])
+    tell: Say = say if ranks.is_first else (lambda _: None)
+    with (
+        ranks.joined(),
+        isolated(threads=config["trainer"].get("threads")),
+        tolerating_lost_output(),
+        signals.listening(),
+        ExitStack() as held,
+    ):
+        with ranks.together():
+            if ranks.is_first:
+                held.enter_context(locked(folder))
+            name_folder(folder, ranks)
+            with recorded_backbone(opened.manifest, folder=opened.folder):
+                components = build_components(config, metrics=limits.metrics)
+            check_backbone(components.classifier.network, opened.manifest, folder=folder)
+        share_work(components, ranks)
+
+        def find_point() -> tuple[int, int, str]:
+            """Check what the run began with, and return where it resumes."""
+            _check_inputs(opened, recorded, components, say=tell)
+            point = find_resume_point(opened, say=tell)
+            if (
+                opened.manifest["status"] == "completed"
+                and point.position.epoch != opened.manifest["results"]["epochs"]
+            ):
+                raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
+            return point.position.epoch, point.position.batch, str(point.checkpoint or "")
+
+        epoch, batch, path = ranks.from_first(find_point)
+        point = ResumePoint(Position(epoch, batch), Path(path) if path else None)
+        held.enter_context(logged(folder / log_name(ranks)))
+        manifest = make_resumed_manifest(opened.manifest, point, more=more)
+        is_changed = bool(more) or config != recorded
+
+        def write(folder: Path) -> None:
+            if is_changed:
+                write_extended(folder, config)
+            write_manifest(folder, manifest)
+
+        with ranks.together():
             session = TrainingSession(
                 config,
                 components,
@@ -97,20 +171,28 @@ def resume(
                 manifest=manifest,
                 extra_loggers=extra_loggers(config),
                 limits=limits,
+                ranks=ranks,
             )
             session.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
-
-            def write(folder: Path) -> None:
-                if more:
-                    write_extended(folder, config)
-                write_manifest(folder, manifest)
-
             try:
-                session.recorder.open(write, resumes_at=point.position.epoch, say=say)
+                session.recorder.open(write, resumes_at=epoch, say=tell)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
-            return session.run(checkpoint=point.checkpoint, epoch=point.position.epoch)
+        return share_result(session.run(checkpoint=point.checkpoint, epoch=epoch), ranks)
+
+
+def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunComponents, *, say: Say) -> None:
+    """Say what changed since the run began.
+
+    Raises:
+        UserError: where its data changed.
+    """
+    began = RunInputs.from_folder(opened.folder, opened.manifest, recorded)
+    for cause in diagnose(began, RunInputs.from_process(opened.config, components.data)):
+        if cause.kind == "data":
+            raise UserError(f"{opened.folder}: expected the data that the run began with; {cause.line}.")
+        say(f"changed since the run began: {cause.kind}: {cause.line}")
 
 
 def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:

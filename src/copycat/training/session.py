@@ -16,14 +16,17 @@ from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
+from copycat.training.followers import FollowerRecorder
 from copycat.training.lightning_internals import EndingFitLoop, get_fit_loop, set_fit_loop
 from copycat.training.multi_step_loop import install
 from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
+from copycat.training.ranks import ONE_RANK, Ranks
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
 from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.stopping import Limiter, Limits, PrunedRun
+from copycat.training.strategies import AgreeBetweenEpochs, make_strategy
 
 
 class TrainingSession:
@@ -43,10 +46,11 @@ class TrainingSession:
         manifest: dict[str, Any],
         extra_loggers: Sequence[Logger] = (),
         limits: Limits = Limits(),  # noqa: B008, it is frozen
+        ranks: Ranks = ONE_RANK,
     ) -> None:
         """Build the Trainer with its callbacks and loggers, and write nothing."""
-        self.config, self.components, self.signals = config, components, signals
-        self.recorder = recorder = RunRecorder(
+        self.config, self.components, self.signals, self.ranks = config, components, signals, ranks
+        self.recorder = recorder = (RunRecorder if ranks.is_first else FollowerRecorder)(
             folder,
             config=config,
             components=components,
@@ -57,14 +61,16 @@ class TrainingSession:
         self.last = recorder.last
         others = [callback for callback in recorder.callbacks if callback is not self.last]
         seeds = StepSeeds(config["seed"], components.classifier.network)
-        limiter = Limiter(limits, self.last, max_time=config["trainer"].get("max_time"))
+        max_time = config["trainer"].get("max_time")
+        limiter = Limiter(limits, self.last, max_time=max_time, from_first=ranks.make_on_first)
         steps = config["trainer"].get("steps_per_execution")
         self.trainer = make_trainer(
             config["trainer"],
             folder,
             logger=recorder.loggers,
             # saving comes before any other callback's start of a step
-            callbacks=[seeds, self.last, signals, limiter, *others],
+            callbacks=[seeds, *self._agree_on_ends(limiter), self.last, signals, limiter, *others],
+            **make_strategy(config["trainer"]),
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
@@ -75,6 +81,18 @@ class TrainingSession:
         if self.multi_step is None and limiter.needs_loop:
             before = get_fit_loop(self.trainer)
             set_fit_loop(self.trainer, EndingFitLoop(self.trainer, before.min_epochs, before.max_epochs))
+
+    def _agree_on_ends(self, limiter: Limiter) -> list[pl.Callback]:
+        """Let ranks agree when to save and when to end, and return the callback that does so between epochs."""
+        if self.ranks.size == 1:
+            return []
+        decisions, last = self.ranks.decisions, self.last
+        decisions.ask("signal", lambda: self.signals.received is not None)
+        decisions.ask("checkpoint", lambda: last.is_due(self.trainer), first_only=True)
+        decisions.ask("time limit", limiter.is_too_long, first_only=True)
+        decisions.ask("budget", limiter.is_spent, first_only=True)
+        last.decisions = limiter.decisions = self.signals.decisions = decisions
+        return [AgreeBetweenEpochs(self.ranks)]
 
     def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train from the checkpoint before an epoch, or anew, then evaluate and record."""
@@ -96,7 +114,9 @@ class TrainingSession:
         except (InterruptedRun, KeyboardInterrupt, SystemExit):
             status, error = "interrupted", self.signals.received or "SIGINT"
         except Exception as failure:
-            status, error = "failed", recorder.describe(failure)
+            self.signals.deferred = self.ranks.size > 1  # the launcher ends the other ranks
+            self.ranks.report(failure)
+            status, error = "failed", self.ranks.describe(failure, recorder.describe)
         except BaseException:  # the process must end at once
             recorder.close_loggers()
             with suppress(OSError):
@@ -145,7 +165,7 @@ def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.T
     set_deterministic(node)
     trainer = instantiate_target(
         "trainer",
-        {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS},
+        {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS and name not in settings},
         **settings,
         enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
         enable_model_summary=False,

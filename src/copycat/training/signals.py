@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 
 from copycat.data.loaders import Batch
 from copycat.training.checkpoints import LastCheckpoint, between_steps
+from copycat.training.decisions import Decisions
 from copycat.training.hook_compatibility import MultiStepCallback
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK")
@@ -41,6 +42,8 @@ class SignalHandler(MultiStepCallback):
         self._signals: list[signal.Signals] = []  # signals that are handled
         self.last: LastCheckpoint | None = None
         """Callback that saves the run; None: a signal ends the run at once."""
+        self.decisions: Decisions | None = None
+        """Where ranks agree whether one of them got a signal; None: this process has no others."""
         self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None
         self._timer: threading.Timer | None = None
@@ -94,7 +97,8 @@ class SignalHandler(MultiStepCallback):
         if self.received or self.last is None:
             raise KeyboardInterrupt
         self.received = name
-        self._set_alarm(GRACE_SECONDS)
+        if self.decisions is None:  # of several ranks, none may leave a step alone
+            self._set_alarm(GRACE_SECONDS)
 
     def _abort(self, number: int, frame: FrameType | None) -> None:
         if not self.deferred:
@@ -115,8 +119,11 @@ class SignalHandler(MultiStepCallback):
         self._is_overdue = True
         _thread.interrupt_main()
 
+    def _should_stop(self) -> bool:
+        return bool(self.received) if self.decisions is None else self.decisions.take("signal")
+
     def _stop_if_requested(self, trainer: pl.Trainer) -> None:
-        if self.received:
+        if self._should_stop():
             self.deferred = True
             assert self.last is not None
             self.last.save(trainer)
@@ -139,7 +146,7 @@ class SignalHandler(MultiStepCallback):
 
         Its weights are saved. A validation between epochs is short, and completes.
         """
-        if self.received and trainer.state.fn != "fit":
+        if trainer.state.fn != "fit" and self._should_stop():
             raise InterruptedRun(self.received)
 
     def until_signal(self, batches: Iterable[Batch]) -> Iterator[Batch]:

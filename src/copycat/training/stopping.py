@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from copycat.config.durations import parse_duration
 from copycat.training.checkpoints import LastCheckpoint, between_steps
+from copycat.training.decisions import Decisions
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.lightning_internals import BudgetSpent, Position, get_position
 
@@ -43,9 +44,21 @@ class Limits:
 class Limiter(MultiStepCallback):
     """End a run that reaches its limits."""
 
-    def __init__(self, limits: Limits, last: LastCheckpoint, *, max_time: Any = None) -> None:
-        """Take the limits, the checkpoint callback that counts seconds, and the value of `trainer.max_time`."""
-        self.limits, self.last = limits, last
+    def __init__(
+        self,
+        limits: Limits,
+        last: LastCheckpoint,
+        *,
+        max_time: Any = None,
+        from_first: Callable[[Callable[[], str | None]], str | None] = lambda make: make(),
+    ) -> None:
+        """Take the limits, the checkpoint callback that counts seconds, and the value of `trainer.max_time`.
+
+        `from_first` returns what the first rank makes.
+        """
+        self.limits, self.last, self._from_first = limits, last, from_first
+        self.decisions: Decisions | None = None
+        """Where ranks agree by the first one's clock; None: this process decides."""
         self.budget = None if max_time is None or limits.ignores_clock else parse_duration(max_time)
 
     @property
@@ -64,18 +77,26 @@ class Limiter(MultiStepCallback):
         if self.limits.pruner is None or done == 0 or done % (trainer.check_val_every_n_epoch or 1):
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if why := self.limits.pruner(done - 1, metrics):
+        pruner = self.limits.pruner
+        if why := self._from_first(lambda: pruner(done - 1, metrics)):
             raise PrunedRun(why)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """End training where the budget is spent; raise TimeLimitError where a trial took too long."""
-        limit = self.limits.seconds
-        if limit is not None and self.last.seconds > limit:
-            raise TimeLimitError(f"time limit: it took more than {limit:g} s")
+        if self.is_too_long() if self.decisions is None else self.decisions.take("time limit"):
+            raise TimeLimitError(f"time limit: it took more than {self.limits.seconds:g} s")
         if between_steps(trainer, batch_idx):
             self._end_if_spent(trainer)
+
+    def is_too_long(self) -> bool:
+        """Return whether a trial took longer than its limit."""
+        return self.limits.seconds is not None and self.last.seconds > self.limits.seconds
+
+    def is_spent(self) -> bool:
+        """Return whether the time budget is spent."""
+        return self.budget is not None and self.last.seconds >= self.budget
 
     def _end_if_spent(self, trainer: pl.Trainer) -> None:
         """Save, and end training before the next step; a run takes at least one."""
@@ -83,7 +104,7 @@ class Limiter(MultiStepCallback):
             return
         at, end = get_position(trainer), self.limits.end
         is_at_end = end is not None and (at.epoch, at.batch) >= (end.epoch, end.batch)
-        is_spent = self.budget is not None and self.last.seconds >= self.budget
+        is_spent = self.is_spent() if self.decisions is None else self.decisions.take("budget")
         if (is_at_end or is_spent) and at != Position(0):
             self.last.save(trainer)
             self.last.ended_at = at

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from copycat.config.atomic_write import write_whole
 from copycat.config.compose import Request
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
+from copycat.config.worlds import fill_world, needs_launch
 from copycat.data.datamodule import DataModule
 from copycat.provenance.code import uncommitted_patch
 from copycat.provenance.diagnosis import PATCH
@@ -31,8 +33,11 @@ from copycat.records.run_folder import (
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.records.yaml_text import to_yaml
 from copycat.training.components import build_components
+from copycat.training.joined import choose_threads, log_name, share_result, share_work
+from copycat.training.launch import launch, name_folder
 from copycat.training.manifest import make_manifest
 from copycat.training.process_state import LOG, isolated, logged
+from copycat.training.ranks import Ranks, make_ranks
 from copycat.training.result import RunResult
 from copycat.training.session import TrainingSession
 from copycat.training.signals import SignalHandler
@@ -67,36 +72,78 @@ def train(
         UserError: where the request cannot work; then no new folder is left.
         LockedError: where another process has the folder; then nothing in it is touched.
     """
+    request = replace(request, config={**request.config, "trainer": fill_world(request.config["trainer"])})
+    settings: dict[str, Any] = {
+        "folder": folder,
+        "extra_loggers": extra_loggers,
+        "copy_of": copy_of,
+        "data": data,
+        "limits": limits,
+    }
+    if needs_launch(request.config["trainer"]):
+        return launch(partial(train, request, **settings), request.config["trainer"])
+    ranks = make_ranks(request.config["trainer"])
+    with ranks.joined():
+        return _train_on_rank(ranks, request, **settings)
+
+
+def _train_on_rank(
+    ranks: Ranks,
+    request: Request,
+    *,
+    folder: Path | None,
+    extra_loggers: Sequence[Logger],
+    copy_of: Mapping[str, Any] | None,
+    data: DataModule | None,
+    limits: Limits,
+) -> RunResult:
+    """Train as one of the ranks, of which the first makes and locks the run folder."""
     root, signals = Path(request.config["output_dir"]), SignalHandler()
-    threads = request.config["trainer"].get("threads")
+    threads = choose_threads(request.config["trainer"], ranks)
     with isolated(threads=threads), tolerating_lost_output(), signals.listening():
-        components = build_components(request.config, data=data, metrics=limits.metrics)
+        with ranks.together():
+            components = build_components(request.config, data=data, metrics=limits.metrics)
+        share_work(components, ranks)
         request = replace(request, config=fill_threads(components.config))
-        text, changes = config_content(request.config), uncommitted_patch(request.config)
-        network = components.classifier.network
-        manifest = make_manifest(request, components.data, config=text, network=network, copy_of=copy_of)
-        write_files = partial(write_request, config=text, manifest=manifest, changes=changes)
-        run_folder = make_folder(root, request.experiment, write=write_files) if folder is None else folder
+
+        text = config_content(request.config)
+
+        def prepare() -> tuple[str, dict[str, Any]]:
+            """Make the run folder, unless the run has one, and return its path and the manifest."""
+            network = components.classifier.network
+            manifest = make_manifest(request, components.data, config=text, network=network, copy_of=copy_of)
+            write = partial(_write_first_files, request, manifest)
+            return str(folder or make_folder(root, request.experiment, write=write)), manifest
+
+        name, manifest = ranks.from_first(prepare)
+        run_folder = Path(name)
+        name_folder(run_folder, ranks)
         try:
-            run_folder.mkdir(parents=True, exist_ok=True)
-            with locked(run_folder):
-                if folder is not None:
-                    set_aside_earlier_run(folder)
-                with logged(run_folder / LOG):
-                    with undo_on_error(run_folder, keep=(LOCK,) if folder is None else {*os.listdir(folder), LOCK}):
-                        session = TrainingSession(
-                            request.config,
-                            components,
-                            run_folder,
-                            signals=signals,
-                            manifest=manifest,
-                            extra_loggers=extra_loggers,
-                            limits=limits,
-                        )
-                        session.recorder.open(None if folder is None else write_files)
-                    return session.run()
+            with ExitStack() as held:
+                with ranks.together():
+                    if ranks.is_first:
+                        run_folder.mkdir(parents=True, exist_ok=True)
+                        held.enter_context(locked(run_folder))
+                        if folder is not None:
+                            set_aside_earlier_run(folder)
+                held.enter_context(logged(run_folder / log_name(ranks)))
+                keep = (LOCK,) if folder is None else {*os.listdir(folder), LOCK}
+                undone = undo_on_error(run_folder, keep=keep) if ranks.is_first else nullcontext()
+                with ranks.together(), undone:
+                    session = TrainingSession(
+                        request.config,
+                        components,
+                        run_folder,
+                        signals=signals,
+                        manifest=manifest,
+                        extra_loggers=extra_loggers,
+                        limits=limits,
+                        ranks=ranks,
+                    )
+                    session.recorder.open(None if folder is None else partial(_write_first_files, request, manifest))
+                return share_result(session.run(), ranks)
         except (UserError, OSError) as error:
-            if folder is None:
+            if folder is None and ranks.is_first:
                 remove_empty_folders(run_folder, root)
             if isinstance(error, UserError):
                 raise
@@ -119,6 +166,11 @@ def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = 
 def config_content(config: Mapping[str, Any]) -> bytes:
     """Return the content of config.yaml."""
     return to_yaml(config).encode()
+
+
+def _write_first_files(request: Request, manifest: Mapping[str, Any], folder: Path) -> None:
+    changes = uncommitted_patch(request.config)
+    write_request(folder, config=config_content(request.config), manifest=manifest, changes=changes)
 
 
 def write_request(folder: Path, *, config: bytes, manifest: Mapping[str, Any], changes: bytes | None) -> None:

@@ -1,0 +1,168 @@
+"""Start the ranks of a run on this host, by torch's elastic agent, and learn how they ended."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from copycat.config.errors import UserError
+from copycat.config.worlds import choose_backend, world_size
+from copycat.data.decoding_loader import exit_with_parent
+from copycat.records.lock import LockedError, is_locked, locked
+from copycat.records.run_folder import read_manifest, write_manifest
+from copycat.training.manifest import now
+from copycat.training.ranks import RankError, Ranks
+from copycat.training.result import RunResult
+from copycat.training.signals import ending_signals
+
+FOLDER, FOLDER_VARIABLE = "folder", "COPYCAT_FOLDER_FILE"
+"""File in which the first rank names its run folder to the agent, and the variable that names the file."""
+SHUTDOWN_SECONDS = 15
+"""Time that ranks have to save and end, after a signal or after another rank failed."""
+FAILED = 1
+Train = Callable[[], RunResult]
+Ended = dict[str, str]
+"""Status and folder of a run, or `error`, a wrong call's line; its class by `kind`."""
+
+
+def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
+    """Run `train` on each rank in a process of its own, and return the run's result.
+
+    Processes are forked where they can be: what is imported here need not be imported there.
+
+    Raises:
+        UserError: where the call is wrong on any rank.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with TemporaryDirectory(prefix="copycat-") as folder, _quiet(), _signals_restored():
+        settings = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=world_size(trainer),
+            run_id="copycat",
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            local_addr="127.0.0.1",
+            rdzv_configs={"timeout": 60},
+            max_restarts=0,
+            start_method="fork" if _can_fork(trainer) else "spawn",
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            signals_to_handle=",".join(number.name for number in ending_signals()),
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        place, reason = Path(folder, FOLDER), ""
+        try:
+            ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place))[0]
+        except SignalException as order:
+            ended, reason = {}, signal.Signals(order.sigval).name
+        except ChildFailedError as failure:
+            ended, reason = {}, _describe_death(failure)
+        if "error" in ended:
+            raise (LockedError if ended["kind"] == "locked" else UserError)(ended["error"])
+        if not place.exists():
+            raise UserError(f"trainer.devices: expected {world_size(trainer)} ranks to start; {reason or 'none did'}.")
+        return _read_result(Path(place.read_text(encoding="utf-8")), reason)
+
+
+def _can_fork(trainer: Mapping[str, Any]) -> bool:
+    """Return whether a fork of this process can train: on the CPU, and by OpenMP only where it has no threads yet."""
+    if sys.platform != "linux" or "nccl" in choose_backend(trainer, has_cuda=torch.cuda.is_available()):
+        return False
+    threads = trainer.get("threads") or torch.get_num_threads() // world_size(trainer)
+    return threads <= 1 or len(os.listdir("/proc/self/task")) == 1
+
+
+def name_folder(folder: Path, ranks: Ranks) -> None:
+    """Name the run folder to the agent that started these ranks."""
+    if ranks.is_first and (place := os.environ.get(FOLDER_VARIABLE)):
+        Path(place).write_text(str(folder), encoding="utf-8")
+
+
+def _describe_death(failure: Any) -> str:
+    """Return which rank ended first, where, and how."""
+    rank, first = failure.get_first_failure()
+    how = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
+    return f"rank {rank} on {socket.gethostname()} ended by {how}"
+
+
+def _read_result(folder: Path, reason: str) -> RunResult:
+    """Return the result that a run's folder has; record the failure of a run whose first rank was killed."""
+    manifest = read_manifest(folder)
+    if manifest["status"] == "running" and not is_locked(folder):
+        with locked(folder):
+            manifest |= {"status": "failed", "error": reason or "its first rank ended", "ended": now()}
+            write_manifest(folder, manifest)
+    return RunResult(folder, str(manifest["status"]), manifest)
+
+
+def run_rank(train: Train, parent: int, place: str) -> Ended:
+    """Run `train` as one rank, in a process that ends with its parent; return how it ended.
+
+    A rank that failed ends its process, so that the agent ends the others.
+    """
+    os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
+    exit_with_parent(parent, int(os.environ["LOCAL_RANK"]))
+    os.environ[FOLDER_VARIABLE] = place
+    with _muted(is_first=os.environ["RANK"] == "0"):
+        try:
+            result = train()
+        except LockedError as error:
+            return {"error": str(error), "kind": "locked"}
+        except UserError as error:
+            return {"error": str(error), "kind": "usage"}
+        except RankError:
+            sys.exit(FAILED)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+    if result.status == "failed":
+        sys.exit(FAILED)
+    return {"folder": str(result.folder), "status": result.status}
+
+
+@contextmanager
+def _muted(*, is_first: bool) -> Iterator[None]:
+    """Print nothing, unless on the first rank."""
+    if is_first:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the agent's own log off the terminal: its end is described in one line."""
+    logger = logging.getLogger("torch.distributed")
+    before, propagates = list(logger.handlers), logger.propagate
+    logger.handlers, logger.propagate = [logging.NullHandler()], False
+    try:
+        with warnings.catch_warnings():
+            # the agent's threads serve a store, which forked processes do not use
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            yield
+    finally:
+        logger.handlers, logger.propagate = before, propagates
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """Restore the handlers of signals, which the agent replaces."""
+    handlers: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in ending_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            with suppress(ValueError):  # in a thread, where the agent replaced none
+                signal.signal(number, handler)

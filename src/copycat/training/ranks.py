@@ -1,0 +1,291 @@
+"""Know the ranks of a run, and let them communicate: the one module that uses torch.distributed.
+
+A rank is one process with one device. The ranks of a run take the same steps, each on its share of every batch. What
+only one may do (lock, write, print, fingerprint) the first rank does.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from copycat.config.durations import parse_duration
+from copycat.config.errors import UserError
+from copycat.config.suggestions import describe_error
+from copycat.config.worlds import Place, choose_backend, find_place, world_size
+from copycat.models.classifier import DivergedError
+from copycat.training.decisions import Decisions
+
+T = TypeVar("T")
+BEAT_SECONDS = 0.5
+SILENT_SECONDS = 3.0
+"""Seconds without a heartbeat after which a rank counts as dead or stopped."""
+POLL_SECONDS = 0.02
+
+
+class RankError(RuntimeError):
+    """Report that another rank failed, or answers no more."""
+
+
+class Ranks:
+    """Let the ranks of a run communicate; of one rank, which has no process group, each call returns at once."""
+
+    def __init__(self, place: Place = Place(), *, backend: str = "", timeout: float = 60.0) -> None:  # noqa: B008
+        """Join no group: `joined` does."""
+        self.rank, self.size, self.local_size = place.rank, place.size, place.local_size
+        self.backend, self.timeout = backend, timeout
+        self.decisions = Decisions(self)
+        self._calls = 0
+        self._store: Any = None
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether this is the rank that writes and prints."""
+        return self.rank == 0
+
+    # ----- between steps: by collectives, which all ranks must call within the time limit
+
+    def sum_step(self, values: Sequence[Tensor]) -> Tensor:
+        """Return the sums over the ranks of scalars, float64 on the CPU; also agree on the decisions of the step."""
+        pending = self.decisions.pending()
+        summed = self._sum([*map(float, values), *pending])
+        self.decisions.settle(summed[len(values) :].tolist())
+        return summed[: len(values)]
+
+    def agree(self) -> None:
+        """Agree on all decisions now."""
+        if self.size > 1:
+            self.decisions.settle(self._sum(self.decisions.pending()).tolist())
+
+    def _sum(self, values: Sequence[float]) -> Tensor:
+        summed = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(summed)
+        return summed
+
+    def gather(self, values: Tensor) -> list[Tensor]:
+        """Return the values of each rank, [n, …] of any n, on the first rank; an empty list on the others."""
+        count = torch.zeros(self.size, dtype=torch.int64)
+        count[self.rank] = len(values)
+        dist.all_reduce(count)
+        longest = int(count.max())
+        padded = values.new_zeros(longest, *values.shape[1:])
+        padded[: len(values)] = values
+        content = padded.contiguous().view(torch.uint8) if padded.ndim > 1 else padded[:, None].view(torch.uint8)
+        pieces = [torch.empty_like(content) for _ in range(self.size)] if self.is_first else None
+        dist.gather(content, pieces)
+        parts = [piece.view(values.dtype).reshape(padded.shape) for piece in pieces or []]
+        return [part[:length] for part, length in zip(parts, count.tolist(), strict=False)]
+
+    def make_on_first(self, make: Callable[[], T]) -> T:
+        """Return what the first rank makes, within the time limit."""
+        return make() if self.size == 1 else self.broadcast(make() if self.is_first else None)  # type: ignore[return-value]
+
+    def broadcast(self, value: T) -> T:
+        """Return the first rank's value."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
+    # ----- before and after training: by the store, where ranks wait as long as the others are alive
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Return what the first rank makes, JSON's values, however long it takes.
+
+        Raises:
+            UserError: on all ranks, where it raises one on the first.
+            RankError: where the first rank died.
+        """
+        if self.size == 1:
+            return make()
+        key = self._next_key()
+        if not self.is_first:
+            answer = json.loads(self._await(key, rank=0))
+            if "error" in answer:
+                raise UserError(answer["error"])
+            value: T = answer["value"]
+            return value
+        try:
+            value = make()
+        except UserError as error:
+            self._store.set(key, json.dumps({"error": str(error)}))
+            raise
+        self._store.set(key, json.dumps({"value": value}))
+        return value
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise a UserError on all ranks where one raises it inside; the others wait at the end."""
+        if self.size == 1:
+            yield
+            return
+        key = self._next_key()
+        try:
+            yield
+        except UserError as error:
+            self._store.set(f"{key}/{self.rank}", str(error) or "error")
+            raise
+        self._store.set(f"{key}/{self.rank}", "")
+        for rank in range(self.size):
+            if line := self._await(f"{key}/{rank}", rank=rank):
+                raise UserError(line)
+
+    def check_equal(self, value: str, *, key: str, what: str) -> None:
+        """Raise a UserError on all ranks where the value of one differs from the first rank's."""
+        with self.together():
+            if value != self.from_first(lambda: value):
+                host = socket.gethostname()
+                raise UserError(f"{key}: expected the same {what} on all hosts; rank {self.rank} on {host} has others.")
+
+    def _next_key(self) -> str:
+        self._calls += 1
+        return f"copycat/call/{self._calls}"
+
+    def _await(self, key: str, *, rank: int) -> str:
+        silence = _Silence(self._store, rank)
+        while not self._store.check([key]):
+            if silence.seconds() > self.timeout:
+                raise RankError(f"{self._name(rank)} answers no more")
+            if self._store.check([error := f"copycat/error/{rank}"]):
+                raise RankError(f"{self._name(rank)}: {self._store.get(error).decode()}")
+            time.sleep(POLL_SECONDS)
+        text: str = self._store.get(key).decode()
+        return text
+
+    def _leave(self) -> None:
+        """Let the first rank, which may hold the store, leave last."""
+        with suppress(RankError, RuntimeError):  # a failed run ends by itself
+            if not self.is_first:
+                self._store.set(f"copycat/left/{self.rank}", "")
+                return
+            end = time.monotonic() + SILENT_SECONDS
+            keys = [f"copycat/left/{rank}" for rank in range(1, self.size)]
+            while not self._store.check(keys) and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+
+    # ----- failures
+
+    def report(self, failure: Exception) -> None:
+        """Tell the other ranks why this one fails."""
+        if self.size > 1 and not isinstance(failure, RankError | dist.DistError):
+            with suppress(Exception):  # the store may be gone with its process
+                self._store.set(f"copycat/error/{self.rank}", describe_error(failure))
+
+    def describe(self, failure: Exception, own: Callable[[Exception], str]) -> str:
+        """Return why a run failed, with rank and host of the rank that failed first; `own` describes a failure."""
+        if self.size == 1 or isinstance(failure, DivergedError):
+            return own(failure)
+        if isinstance(failure, RankError):
+            return str(failure)
+        with suppress(Exception):
+            if found := self._find_failed():
+                return found
+        return f"{self._name(self.rank)}: {own(failure)}"
+
+    def _find_failed(self) -> str:
+        """Return which other rank reported an error, or is silent; empty where none is."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        silences = {rank: _Silence(self._store, rank) for rank in others}
+        end = time.monotonic() + 2 * SILENT_SECONDS
+        while time.monotonic() < end:
+            for rank, silence in silences.items():
+                if self._store.check([key := f"copycat/error/{rank}"]):
+                    return f"{self._name(rank)}: {self._store.get(key).decode()}"
+                if silence.seconds() > SILENT_SECONDS:
+                    return f"{self._name(rank)} died, or answers no more"
+            time.sleep(POLL_SECONDS)
+        return ""
+
+    def _name(self, rank: int) -> str:
+        host = "an unknown host"
+        with suppress(Exception):
+            host = self._store.get(f"copycat/host/{rank}").decode()
+        return f"rank {rank} on {host}"
+
+    # ----- the group
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Hold the process group that connects the ranks.
+
+        Raises:
+            UserError: where not all ranks join within the time limit.
+        """
+        if self.size == 1:
+            yield
+            return
+        limit = timedelta(seconds=self.timeout)
+        try:
+            dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=limit)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"trainer.timeout: expected {self.size} ranks to join within {self.timeout:g} s; rank {self.rank} on"
+                f" {socket.gethostname()} waited in vain. Check the addresses, or type trainer.timeout=SECONDS."
+            ) from error
+        self._store, beats = _connect(limit), _connect(limit)
+        self._store.set(f"copycat/host/{self.rank}", socket.gethostname())
+        stop = threading.Event()
+        thread = threading.Thread(target=_beat, args=(beats, self.rank, stop), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+            self._leave()
+        except Exception as failure:
+            self.report(failure)
+            raise
+        finally:
+            stop.set()
+            thread.join()
+            with suppress(Exception):
+                dist.destroy_process_group()
+
+
+ONE_RANK = Ranks()
+
+
+def make_ranks(trainer: Mapping[str, Any]) -> Ranks:
+    """Return the ranks that the trainer's node asks for, of which this process is one."""
+    if world_size(trainer) == 1:
+        return Ranks()
+    backend = choose_backend(trainer, has_cuda=torch.cuda.is_available())
+    return Ranks(find_place() or Place(), backend=backend, timeout=parse_duration(trainer["timeout"]))
+
+
+def _connect(limit: timedelta) -> Any:
+    """Connect to the store in which the ranks have met."""
+    store: Any = vars(dist)["TCPStore"]  # public, but not to mypy
+    return store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=limit)
+
+
+def _beat(store: Any, rank: int, stop: threading.Event) -> None:
+    """Show the other ranks that this process runs."""
+    count = 0
+    with suppress(Exception):  # the store ends with its process
+        while not stop.wait(BEAT_SECONDS):
+            count += 1
+            store.set(f"copycat/beat/{rank}", str(count))
+
+
+class _Silence:
+    """Measure how long a rank has shown no heartbeat."""
+
+    def __init__(self, store: Any, rank: int) -> None:
+        self._store, self._key = store, f"copycat/beat/{rank}"
+        self._seen, self._since = b"", time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the seconds since the latest heartbeat that this object saw."""
+        latest = self._store.get(self._key) if self._store.check([self._key]) else b""
+        if latest != self._seen:
+            self._seen, self._since = latest, time.monotonic()
+        return time.monotonic() - self._since

@@ -1,0 +1,52 @@
+"""Compare runs on several ranks with the same run in one process."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from copycat.records.metrics_csv import read_history
+from copycat.training.result import RunResult
+from tests.support.runs import train_tiny
+
+TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.timeout=20s")
+ONE = ("trainer.accelerator=cpu", "trainer.threads=1")
+
+
+def train_on(ranks: int, *words: str, data: Path, at: Path) -> RunResult:
+    """Train a tiny run on one or two ranks, and check that it completed."""
+    result = train_tiny(*(TWO if ranks == 2 else ONE), *words, data=data, at=at / f"ranks{ranks}")
+    assert result.status == "completed", result.manifest["error"]
+    return result
+
+
+def rows_of(result: RunResult) -> list[dict[str, Any]]:
+    """Return the epochs of a run, and its final metrics as a last one."""
+    return [*map(dict, read_history(result.folder)), dict(result.manifest["results"]["final"])]
+
+
+def largest_difference(result: RunResult, other: RunResult) -> float:
+    """Return the largest relative difference of a metric in any epoch; the metrics must be the same."""
+    pairs = list(zip(rows_of(result), rows_of(other), strict=True))
+    assert all(row.keys() == same.keys() for row, same in pairs)
+    return (
+        max(
+            abs(row[name] - same[name]) / max(abs(row[name]), abs(same[name]), 1e-300)
+            for row, same in pairs
+            for name in row
+            if row[name] != same[name]
+        )
+        if any(row != same for row, same in pairs)
+        else 0.0
+    )
+
+
+class InterruptInside(pl.Callback):
+    """Interrupt a run by a signal to its last rank, during the third step of the second epoch, of five steps."""
+
+    def on_before_zero_grad(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Send SIGTERM to this process, as a scheduler of jobs would; the run ends before the next step."""
+        if trainer.global_step == 6 and trainer.global_rank == trainer.world_size - 1:
+            os.kill(os.getpid(), signal.SIGTERM)

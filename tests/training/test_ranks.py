@@ -1,0 +1,93 @@
+"""A run on two ranks against the same run in one process: metrics, bits of repeats, and resumes."""
+
+from pathlib import Path
+
+import pytest
+
+from copycat.records.checkpoint_file import damage
+from copycat.records.run_loader import open_run
+from copycat.training.resume import resume
+from tests.support.images import write_image_folder
+from tests.support.ranks import TWO, largest_difference, rows_of, train_on
+from tests.support.runs import train_tiny
+
+CNN = ("model=cnn", "model.dropout=0.0")
+EXACT = ("trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=none", "logger=none")
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 17 training images and 5: in batches of 4 the last one is empty on one of two ranks."""
+    folder, classes, parts = tmp_path_factory.mktemp("uneven"), {"cat": 60, "dog": 0}, {"train": 9, "val": 4}
+    write_image_folder(folder, classes=classes, parts=parts, levels=190)
+    for number in range(3):
+        (folder / "train" / "dog" / f"{number}.png").rename(folder / "train" / "cat" / f"1{number}.png")
+    for name in ("train/cat/0.png", "val/dog/0.png", "val/dog/1.png", "val/dog/2.png"):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=logistic", "loss=bce"),
+        ("model=logistic", "loss=bce", "loss.reduction=sum", "optimizer.lr=1e-4"),
+        ("model=deep", "loss=cross_entropy", "loss.class_weights=[1.0,3.0]"),
+        ("model=deep", "loss=focal", "loss.class_weights=balanced", "optimizer=adam"),
+        ("model=shallow", "optimizer=lbfgs", "optimizer.max_iter=2"),
+        (*CNN, "loss=bce_with_logits", "loss.class_weights=balanced", "augmentation=light"),
+        (*CNN, "loss=cross_entropy", "augmentation=mixup", "loss.label_smoothing=0.1"),
+        ("model=logistic", "data.sampler=balanced", "trainer.accumulate_grad_batches=2", "scheduler=plateau"),
+    ],
+    ids=lambda words: " ".join(words[:4]),
+)
+def test_every_metric_of_two_ranks_is_that_of_one_process(words: tuple[str, ...], uneven: Path, tmp_path: Path) -> None:
+    one, two = (train_on(ranks, *EXACT, "data.batch_size=4", *words, data=uneven, at=tmp_path) for ranks in (1, 2))
+    assert len(rows_of(one)) == 4
+    assert largest_difference(one, two) <= 1e-9
+    assert one.manifest["results"]["steps"] == two.manifest["results"]["steps"]
+
+
+def test_two_repeats_on_two_ranks_have_the_same_bits(uneven: Path, tmp_path: Path) -> None:
+    words = (
+        *CNN,
+        "model.dropout=0.5",
+        "data.batch_size=4",
+        "trainer.max_epochs=2",
+        "augmentation=light",
+        "logger=none",
+    )
+    results = [train_on(2, *words, data=uneven, at=tmp_path / str(time)).manifest["results"] for time in range(2)]
+    for name in ("history_digest", "weights_digest", "predictions_digest"):
+        assert results[0][name] == results[1][name]
+
+
+def test_a_run_folder_is_written_by_the_first_rank_alone(uneven: Path, tmp_path: Path) -> None:
+    run = train_on(2, "data.batch_size=4", "trainer.max_epochs=2", data=uneven, at=tmp_path)
+    assert [path.name for path in (tmp_path / "ranks2").rglob("run.json")] == ["run.json"]
+    assert (run.folder / "train.1.log").read_text() != ""
+    assert run.manifest["provenance"]["environment"]["ranks"] == {"world_size": 2, "backend": "gloo"}
+    assert damage(run.folder / "checkpoints" / "last.ckpt") is None
+    assert open_run(run.folder).config["trainer"]["devices"] == 2
+
+
+@pytest.mark.parametrize(("began", "goes_on"), [(2, 2), (2, 1), (1, 2)], ids=["2 to 2", "2 to 1", "1 to 2"])
+def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
+    began: int, goes_on: int, uneven: Path, tmp_path: Path
+) -> None:
+    words = (*CNN, "trainer.precision=64-true", "data.batch_size=4", "trainer.max_epochs=3", "logger=none")
+    words = (*words, "callbacks.last.every_n_steps=1", "trainer.steps_per_execution=1")
+    whole = train_on(began, *words, data=uneven, at=tmp_path)
+    stopped = train_tiny(
+        *(TWO if began == 2 else ("trainer.accelerator=cpu", "trainer.threads=1")),
+        *words,
+        "+callbacks.stop._target_=tests.support.ranks.InterruptInside",
+        data=uneven,
+        at=tmp_path,
+    )
+    assert stopped.status == "interrupted"
+    resumed = resume(open_run(stopped.folder), say=lambda _: None, devices=goes_on)
+    assert resumed.status == "completed"
+    assert resumed.manifest["resumed"][0]["epoch"] == 1
+    assert resumed.manifest["resumed"][0]["batch"] > 0
+    assert largest_difference(whole, resumed) <= (0.0 if began == goes_on else 1e-9)
