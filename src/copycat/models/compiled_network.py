@@ -1,0 +1,43 @@
+"""Compile the training steps of a network by torch.compile."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from shutil import which
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a compiled call of a network, whose modules, names and weights stay as they are.
+
+    Each shape of a batch has code of its own, so that bits do not depend on the shapes before it. Nothing is chosen by
+    timing, which would vary from run to run.
+    """
+
+    def compute_logits(image: Tensor) -> Tensor:
+        logits: Tensor = network(image)
+        return logits
+
+    settings: dict[str, Any] = {}
+    known = torch._inductor.list_options()
+    if "deterministic" in known:
+        settings["deterministic"] = True
+    if not torch.accelerator.is_available():
+        settings["compile_threads"] = 1  # no pool of processes for one network
+    compiled: Callable[[Tensor], Tensor] = torch.compile(compute_logits, dynamic=False, options=settings)
+    return compiled
+
+
+def find_missing_compiler(device: str | None) -> str | None:
+    """Return what torch.compile needs for a type of device and this machine lacks; None where it has everything."""
+    if device == "cuda" and find_spec("triton") is None:
+        return "the package triton"
+    if device == "mps":
+        return None
+    names = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
+    chosen = os.environ.get("CXX")
+    return None if any(map(which, [chosen] if chosen else names)) else chosen or "a C++ compiler"
