@@ -32,12 +32,13 @@ def checkpoint_activations(network: nn.Module) -> int:
 def _mark(module: nn.Module) -> int:
     if _is_layer(module) or not any(True for _ in module.parameters()):
         return 0
-    if _holds_blocks(module) or isinstance(module, nn.ModuleList | nn.ModuleDict):
+    is_sequence = type(module) is nn.Sequential and all(map(_is_layer, module.children()))
+    if _holds_blocks(module) or (type(module) in CONTAINERS and not is_sequence):
         return sum(map(_mark, module.children()))
-    if type(module) is not nn.Sequential:
+    if not is_sequence:
         _replace_forward(module, _Checkpointed(module.forward, [module]))
         return 1
-    parts = [_Part(layers) for layers in _split(list(module))]
+    parts = [_Part(layers) for layers in _split([*module.children()])]
     steps = [_Checkpointed(part, part.layers) if len(part.layers) > 1 else part for part in parts]
     blocks = sum(isinstance(step, _Checkpointed) for step in steps)
     if blocks:
@@ -100,13 +101,15 @@ class _Checkpointed:
     def __init__(self, forward: Callable[..., Any], modules: Sequence[nn.Module]) -> None:
         self.forward = forward
         self.layers = [inner for module in modules for inner in module.modules()]
+        # torch stops when it has all that it kept; of RReLU that is its noise, before it is drawn
+        self.stops_early = not any(isinstance(layer, nn.RReLU) for layer in self.layers)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (torch.is_grad_enabled() and self.layers[0].training):
             return self.forward(*args, **kwargs)
         call = partial(checkpoint, self.forward, *args, use_reentrant=False, **kwargs)
         # the compiler computes the same operations again, of which updates of statistics are no part
-        return call() if torch.compiler.is_compiling() else call(context_fn=self._contexts)
+        return call() if torch.compiler.is_compiling() else call(context_fn=self._contexts, early_stop=self.stops_early)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         modes = [layer.training for layer in self.layers]

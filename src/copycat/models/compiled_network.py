@@ -15,8 +15,10 @@ def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return a compiled call of a network, whose modules, names and weights stay as they are.
 
     Each shape of a batch has code of its own, so that bits do not depend on the shapes before it. Nothing is chosen by
-    timing, which would vary from run to run.
+    timing, which would vary from run to run. What the process compiled before is forgotten: beyond a limit, torch would
+    not compile a later trial of a sweep.
     """
+    torch.compiler.reset()
 
     def compute_logits(image: Tensor) -> Tensor:
         logits: Tensor = network(image)
