@@ -2,7 +2,9 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from shutil import which
 from typing import Any
@@ -18,6 +20,8 @@ def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
     timing, which would vary from run to run. What the process compiled before is forgotten: beyond a limit, torch would
     not compile a later trial of a sweep.
     """
+    with warnings.catch_warnings(action="ignore"):  # of torch's own modules
+        import_module("torch._inductor.compile_fx")
     torch.compiler.reset()
 
     def compute_logits(image: Tensor) -> Tensor:
