@@ -30,7 +30,7 @@ TOLERANCES = {CHANNELS_LAST: 1e-5, CHECKPOINTS: 0.0, COMPILED: 1e-5}
 
 
 @pytest.fixture(autouse=True)
-def _no_compiler_pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_compiler_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep what is compiled in the test's own folder."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
 
