@@ -1,6 +1,7 @@
 """Compile the training steps of a network by torch.compile."""
 
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -44,6 +45,19 @@ def find_missing_compiler(device: str | None) -> str | None:
         return "the package triton"
     if device == "mps":
         return None
-    names = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
-    chosen = os.environ.get("CXX")
-    return None if any(map(which, [chosen] if chosen else names)) else chosen or "a C++ compiler"
+    return None if _find_compiler() else os.environ.get("CXX") or "a C++ compiler"
+
+
+def describe_compiler() -> str:
+    """Return the first line of the C++ compiler's own version; empty where there is none."""
+    path = _find_compiler()
+    if path is None:
+        return ""
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    return (done.stdout or done.stderr).partition("\n")[0].strip()
+
+
+def _find_compiler() -> str | None:
+    """Return the path of the compiler that torch takes: that of CXX, or the first on the path."""
+    names = ["cl"] if sys.platform == "win32" else ["clang++"] if sys.platform == "darwin" else ["g++"]
+    return next(filter(None, map(which, [os.environ["CXX"]] if os.environ.get("CXX") else names)), None)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from copycat.models.compiled_network import describe_compiler
 from copycat.provenance.code import code_record
 
 PREFIXES = ("OMP_", "MKL_", "CUBLAS_", "TORCH_")
@@ -45,6 +46,7 @@ def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
         "deterministic": trainer.get("deterministic"),
         "matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        **({"compiler": describe_compiler()} if trainer.get("compile") else {}),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "accelerator": {"asked": trainer.get("accelerator"), "found": _accelerators()},
         "variables": {
