@@ -78,6 +78,15 @@ def test_each_difference_is_named_with_both_values(name: str, inputs: RunInputs)
     assert line in found.line
 
 
+def test_another_compiler_is_a_cause_of_a_compiled_run(inputs: RunInputs) -> None:
+    first, second = (
+        change_inputs(inputs, lambda e, name=name: e.provenance["environment"].update(compiler=name))  # type: ignore[misc]
+        for name in ("g++ 12", "g++ 13")
+    )
+    (found,) = diagnose(first, second)
+    assert (found.kind, found.line) == ("machine", "C++ compiler g++ 12 → g++ 13")
+
+
 @given(st.sets(st.sampled_from(sorted(CHANGES))))
 def test_the_likeliest_cause_comes_first(names: set[str]) -> None:
     before = RunInputs(

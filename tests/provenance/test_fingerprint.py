@@ -131,6 +131,17 @@ def test_every_installed_package_is_there_with_its_version() -> None:
         assert found[name] == version(name)
 
 
+def test_the_compiler_is_recorded_of_compiled_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "compiler" not in environment_record({"trainer": {"compile": False}})
+    compiler = tmp_path / "c++"
+    compiler.write_text("#!/bin/sh\necho 'g++ 99.1 (mine)\nmore'\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert environment_record({"trainer": {"compile": True}})["compiler"] == "g++ 99.1 (mine)"
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    assert environment_record({"trainer": {"compile": True}})["compiler"] == ""
+
+
 def test_a_package_that_shadows_another_is_the_one_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpy-99.0.dist-info").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))

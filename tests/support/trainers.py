@@ -1,8 +1,12 @@
-"""Make plain Lightning trainers."""
+"""Make Lightning trainers."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 
 
 def make_trainer(folder: Path, *callbacks: pl.Callback, epochs: int, sanity_steps: int = 0) -> pl.Trainer:
@@ -19,3 +23,17 @@ def make_trainer(folder: Path, *callbacks: pl.Callback, epochs: int, sanity_step
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
+
+
+class HalfTrainer(pl.Trainer):
+    """Train in float16 with a gradient scaler on the CPU, where Lightning's own Trainer takes bfloat16 instead.
+
+    Args:
+        scale: the scaler's first factor; one far above 1 makes the first gradients overflow.
+    """
+
+    def __init__(
+        self, *, precision: Literal["16-mixed"], plugins: Sequence[Any], scale: float = 2.0**16, **settings: Any
+    ) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        super().__init__(plugins=[*plugins, MixedPrecision(precision, "cpu", scaler)], **settings)

@@ -75,8 +75,10 @@ def test_a_run_folder_is_written_by_the_first_rank_alone(uneven: Path, tmp_path:
 def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
     began: int, goes_on: int, uneven: Path, tmp_path: Path
 ) -> None:
-    words = (*CNN, "trainer.precision=64-true", "data.batch_size=4", "trainer.max_epochs=3", "logger=none")
-    words = (*words, "callbacks.last.every_n_steps=1", "trainer.steps_per_execution=1")
+    words = (
+        *(*CNN, "trainer.precision=64-true", "data.batch_size=4", "trainer.max_epochs=3", "logger=none"),
+        *("callbacks.last.every_n_steps=1", "trainer.steps_per_execution=1"),
+    )
     whole = train_on(began, *words, data=uneven, at=tmp_path)
     stopped = train_tiny(
         *(TWO if began == 2 else ("trainer.accelerator=cpu", "trainer.threads=1")),

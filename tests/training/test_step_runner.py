@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from copycat.records.metrics_csv import read_history
 from tests.support.plain_loop import (
     Loop,
     build_classifier_by_hand,
@@ -55,6 +57,44 @@ def test_accumulated_gradients_give_the_loop_s_bits(accumulate: int, pets: Path,
     assert read_loss_bits(
         train_quick(pets, tmp_path, *words, f"trainer.accumulate_grad_batches={accumulate}")
     ) == format_bits(loop.losses)
+
+
+@pytest.mark.parametrize("steps", ["1", "null"])
+@pytest.mark.parametrize("model", [("model=shallow",), ("model=cnn", "model.channels=[4]", "model.dropout=0")])
+def test_accumulated_batches_make_the_step_of_one_large_batch(
+    model: tuple[str, ...], steps: str, pets: Path, tmp_path: Path
+) -> None:
+    """40 images: 10 batches of 4 in twos, and 5 batches of 8."""
+    words = (*model, "optimizer=adam", "trainer.max_epochs=5", f"trainer.steps_per_execution={steps}")
+    small = train_quick(pets, tmp_path, *words, "data.batch_size=4", "trainer.accumulate_grad_batches=2")
+    large = train_quick(pets, tmp_path, *words, "data.batch_size=8")
+    assert small.manifest["results"]["steps"] == large.manifest["results"]["steps"] == 25
+    losses = [[row["train/loss_mean"] for row in read_history(run.folder)] for run in (small, large)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    weights = [load_file(run.folder / "weights.safetensors") for run in (small, large)]
+    for name, tensor in weights[0].items():
+        assert torch.allclose(tensor, weights[1][name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", ["1", "null"])
+def test_a_last_window_of_fewer_batches_is_divided_by_the_whole_window(steps: str, pets: Path, tmp_path: Path) -> None:
+    """As Lightning does: of 40 images in batches of 16 the third, of 8, is alone, and its gradient is halved."""
+    words = ["model=logistic", "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=1"]
+    words += ["data.batch_size=16", "trainer.accumulate_grad_batches=2", f"trainer.steps_per_execution={steps}"]
+    found = load_file(train_quick(pets, tmp_path, *words).folder / "weights.safetensors")
+    torch.manual_seed(123)
+    model, (images, labels) = build_classifier_by_hand([], pixels=192), read_images(pets, "train")
+    linear = model[1]
+    for places in (slice(0, 32), slice(32, 40)):
+        loss = nn.functional.binary_cross_entropy(model(images[places]), labels[places].float()[:, None])
+        gradients = torch.autograd.grad(loss, [linear.weight, linear.bias])
+        share = 1.0 if places.start == 0 else 0.5
+        with torch.no_grad():
+            for parameter, gradient in zip([linear.weight, linear.bias], gradients, strict=True):
+                parameter -= 0.1 * share * gradient
+    (weight, bias) = (next(v for k, v in found.items() if k.endswith(end)) for end in ("weight", "bias"))
+    assert torch.allclose(weight, linear.weight, atol=1e-7)
+    assert torch.allclose(bias, linear.bias, atol=1e-7)
 
 
 SCHEDULES: dict[str, tuple[list[str], Callable[[Optimizer], Any], list[float]]] = {

@@ -22,6 +22,10 @@ MANAGED_TRAINER_KEYS = (
     *("fast_dev_run", "barebones"),
 )
 """Keys of the trainer that Copycat sets itself, or that would prevent the run from being recorded."""
+HALF_ON_CPU = (
+    "trainer.precision=16-mixed: expected an accelerator, as Lightning has no float16 on the CPU; got the CPU. Type"
+    " trainer.precision=bf16-mixed."
+)
 
 
 def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
@@ -43,7 +47,7 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
 
 
 def _find_trainer_conflicts(config: Config) -> Iterator[str]:
-    trainer, loss = config["trainer"], config["loss"]["_target_"]
+    trainer = config["trainer"]
     for key in MANAGED_TRAINER_KEYS:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
@@ -56,12 +60,12 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
         )
     if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
         yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
-    mixed = str(trainer.get("precision", "")).endswith("-mixed")
-    if mixed and is_option(loss, "loss", "bce", "auto") and trainer.get("accelerator") != "cpu":
-        yield (
-            "loss=bce: expected full precision, as torch refuses it under autocast. Type loss=bce_with_logits, or"
-            " for more than two classes loss=cross_entropy."
-        )
+    if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu" and _is_lightnings(trainer):
+        yield HALF_ON_CPU
+
+
+def _is_lightnings(trainer: Config) -> bool:
+    return bool(trainer["_target_"] == "pytorch_lightning.Trainer")
 
 
 def find_mode_conflicts(config: Config) -> Iterator[str]:
@@ -109,6 +113,8 @@ def _find_optimizer_conflicts(config: Config) -> Iterator[str]:
         yield "trainer.gradient_clip_val: expected dense gradients; got sparse ones. Type model.sparse=false."
     if name == "LBFGS" and config["trainer"].get("accumulate_grad_batches", 1) != 1:
         yield "optimizer=lbfgs: expected trainer.accumulate_grad_batches=1, since each step evaluates the loss again."
+    if name == "LBFGS" and config["trainer"].get("precision") == "16-mixed":
+        yield "optimizer=lbfgs: expected unscaled gradients; 16-mixed scales them. Type trainer.precision=bf16-mixed."
 
 
 def _find_scheduler_conflicts(config: Config) -> Iterator[str]:

@@ -285,6 +285,7 @@ RULES: dict[str, Rule] = {
     "trainer.gradient_clip_val": optional(NOT_NEGATIVE),
     "trainer.gradient_clip_algorithm": choice("norm", "value"),
     "trainer.accumulate_grad_batches": integer(1),
+    **_same("trainer", BOOLEAN, "compile", "channels_last", "activation_checkpointing"),
     # Lightning reads an int as a number of batches and a float as a fraction; without batches nothing is recorded
     "trainer.limit_*_batches": Rule(
         words="a share above 0.0, at most 1.0, or a whole number ≥ 1",

@@ -25,7 +25,7 @@ PATTERN_KEY = "lr_multipliers"
 TRAINER_KEYS = (
     *("_target_", "threads", "steps_per_execution", "accelerator", "devices", "precision", "deterministic"),
     *("strategy", "num_nodes", "timeout"),
-    *("benchmark", "detect_anomaly"),
+    *("benchmark", "detect_anomaly", "compile", "channels_last", "activation_checkpointing"),
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "inference_mode", "accumulate_grad_batches"),
     *("gradient_clip_val", "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval"),
     *("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"),

@@ -23,6 +23,7 @@ ADDED_DEFAULTS: Mapping[str, bool | int | None] = {
     **dict.fromkeys(("data.sampler", "data.cat_share", "data.groups", "trainer.max_time")),
     **dict.fromkeys(("data.label_columns", "data.label_separator")),
     **dict.fromkeys(("data.multi_label", "data.cache"), False),
+    **dict.fromkeys(("trainer.compile", "trainer.channels_last", "trainer.activation_checkpointing"), False),
     "data.cache_gb": 20,
 }
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from typing import Any, Literal, cast
 
@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.added_metrics import AddedMetric
+from copycat.models.compiled_network import compile_network
 from copycat.models.evaluator import Outputs, evaluate
+from copycat.models.full_precision import widen, without_autocast
 from copycat.models.loss_base import Loss
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
@@ -51,6 +53,9 @@ class Classifier(pl.LightningModule):
     computed with `Loss.hard_labels`. At the end of an epoch its metrics are written to `trainer.callback_metrics` and,
     in one row, to every logger. They bypass `self.log`, which takes longer than an epoch of the lecture.
 
+    Mixed precision and compilation concern the network in training steps alone: losses, probabilities and evaluations
+    are those of the plain network in full precision.
+
     Args:
         network: [B, C, H, W] float -> [B, out_features] logits.
         loss: of logits and labels; converts logits to probabilities.
@@ -61,6 +66,7 @@ class Classifier(pl.LightningModule):
         monitor: metric that a plateau scheduler watches.
         lr_multipliers: factors of the learning rate, by patterns of parameter names.
         added_metrics: metrics beside loss and scores.
+        compiles: compile the network of the training steps.
     """
 
     def __init__(
@@ -75,10 +81,11 @@ class Classifier(pl.LightningModule):
         monitor: str | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
         added_metrics: Sequence[AddedMetric] = (),
+        compiles: bool = False,
     ) -> None:
         """Create the module, with empty metrics for each stage."""
         super().__init__()
-        self.network, self.loss = network, loss
+        self.network, self.loss, self.compiles = network, loss, compiles
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.interval, self.monitor, self.lr_multipliers = interval, monitor, lr_multipliers
         stages: tuple[Stage, ...] = ("train", "val", "test")
@@ -100,6 +107,11 @@ class Classifier(pl.LightningModule):
         for metrics in self.metrics.values():
             metrics.shared = shared
 
+    @cached_property
+    def trained_network(self) -> Callable[[Tensor], Tensor]:
+        """Return the network as training steps call it; compiled at the first step, where asked for."""
+        return compile_network(self.network) if self.compiles else self.network
+
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits [B, out_features] of images [B, C, H, W]."""
         logits: Tensor = self.network(image)
@@ -112,8 +124,9 @@ class Classifier(pl.LightningModule):
             DivergedError: where the loss is not finite.
         """
         label = batch["label"]
-        logits = self.network(batch["image"])
-        loss: Tensor = self.loss(logits, label)
+        logits = widen(self.trained_network(batch["image"]))
+        with without_autocast(logits):
+            loss: Tensor = self.loss(logits, label)
         images, pads = None, "padding" in batch
         if self._shared is not None:
             loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)
@@ -220,8 +233,10 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Record the metrics of a batch."""
-        logits, label = self.network(batch["image"]), batch["label"]
-        loss, probability = self.loss(logits, label), self.loss.probability(logits)
+        label = batch["label"]
+        with without_autocast(label):
+            logits = self.network(batch["image"])
+            loss, probability = self.loss(logits, label), self.loss.probability(logits)
         images, pads = None, "padding" in batch
         if self._shared is not None:
             loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)

@@ -35,6 +35,7 @@ MACHINE_LABELS = {
     "torch_build": "build of torch",
     "precision": "precision",
     "matmul_precision": "precision of matrix products",
+    "compiler": "C++ compiler",
     "default_dtype": "default dtype",
     "deterministic": "trainer.deterministic",
     "cudnn_benchmark": "cuDNN's benchmark",

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from copycat.config.worlds import choose_backend, world_size
+from copycat.models.compiled_network import describe_compiler
 from copycat.provenance.code import code_record
 
 PREFIXES = ("OMP_", "MKL_", "CUBLAS_", "TORCH_")
@@ -48,6 +49,7 @@ def environment_record(config: Mapping[str, Any]) -> dict[str, Any]:
         "deterministic": trainer.get("deterministic"),
         "matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        **({"compiler": describe_compiler()} if trainer.get("compile") else {}),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "accelerator": {"asked": trainer.get("accelerator"), "found": _accelerators()},
         "variables": {

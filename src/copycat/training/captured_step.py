@@ -26,13 +26,15 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LOSSES) -> bool:
     """Return whether each step runs the same operations, and nothing observes them.
 
-    All layers must be known or of `known_module`, draw no random numbers, keep no statistics and have no hooks.
+    All layers must be known or of `known_module`, draw no random numbers, keep no statistics, and have no hooks and no
+    `forward` of their own, as activation checkpointing gives them.
     """
     modules = list(network.modules())
     is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)
     is_random = any(isinstance(module, RANDOM_LAYERS) for module in modules)
     has_buffers = any(True for _ in network.buffers())
     has_hooks = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
+    has_hooks = has_hooks or any("forward" in vars(module) for module in modules)
     parameters = list(network.parameters())
     has_parameter_hooks = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
     is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)

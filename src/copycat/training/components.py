@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from copycat.config.combinations import find_shift_conflicts
+from copycat.config.combinations import HALF_ON_CPU, find_shift_conflicts
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
@@ -27,10 +27,14 @@ from copycat.training.derived_settings import (
     trains_in_float64,
 )
 from copycat.training.monitors import check_monitors
+from copycat.training.network_settings import apply_network_settings, find_device_type
 
 CLASSIFIER_KEYS = ("interval", "monitor")
 """Keys of the scheduler's node that the classifier takes: they determine when it steps."""
-OWN_TRAINER_KEYS = ("threads", "steps_per_execution", "deterministic", "max_time", "timeout")
+OWN_TRAINER_KEYS = (
+    *("threads", "steps_per_execution", "deterministic", "max_time", "timeout"),
+    *("compile", "channels_last", "activation_checkpointing"),
+)
 """Keys of the trainer's node that Copycat takes, not Lightning."""
 INTERNAL_PARAMETERS = ("source", "seed", "augmentation", "dtype")
 """Parameters of the DataModule that are not keys of the data's node."""
@@ -85,6 +89,7 @@ def build_components(
     _check_labels(loss, data)
     network = build_network(config, image_shape=data.image_shape, classes=len(data.classes))
     initialize(network, config, image_shape=data.image_shape)
+    apply_network_settings(network, config["trainer"])
     watching = {**(config["scheduler"].get("second") or {}), **config["scheduler"]}
     classifier_settings = {name: watching[name] for name in CLASSIFIER_KEYS if name in watching}
     classifier = Classifier(
@@ -95,6 +100,7 @@ def build_components(
         classes=len(data.classes),
         lr_multipliers=dict(iterate_values(config.get("lr_multipliers") or {})),
         added_metrics=added,
+        compiles=bool(config["trainer"].get("compile")),
         **classifier_settings,
     )
     key = "optimizer"
@@ -135,8 +141,12 @@ def scheduler_node(node: Config) -> dict[str, Any]:
 
 
 def _check_precision(config: Config) -> None:
-    """Refuse float64 on Apple's GPU, which has none; a Trainer takes it by default."""
-    chosen = config["trainer"].get("accelerator", "auto") in ("auto", "gpu", "mps")
+    """Refuse float64 on Apple's GPU, which has none, and mixed float16 on the CPU; a Trainer takes them by default."""
+    trainer = config["trainer"]
+    is_half = trainer.get("precision") == "16-mixed" and trainer["_target_"] == "pytorch_lightning.Trainer"
+    if is_half and find_device_type(trainer) == "cpu":
+        raise UserError(HALF_ON_CPU)
+    chosen = trainer.get("accelerator", "auto") in ("auto", "gpu", "mps")
     if chosen and trains_in_float64(config) and torch.backends.mps.is_available():
         raise UserError(
             "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."

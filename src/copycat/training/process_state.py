@@ -114,6 +114,8 @@ def logged(file: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             # a part may lack a class, such as in a small fold; torchmetrics would warn each epoch
             warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")
+            # a gradient scaler skips a first step whose gradients overflow, which torch takes for a wrong order
+            warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
             yield
     finally:
         threading.excepthook = hook

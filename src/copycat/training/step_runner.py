@@ -60,6 +60,7 @@ class StepRunner:
         self._zero: Callable[[], None] = self._clear_gradients if clears else self.optimizer.zero_grad
         before, self._trained = self._trained, [p for p in self._parameters if p.requires_grad]
         captures = self._is_long and clears and self.trainer.accumulate_grad_batches == 1
+        captures = captures and not self.classifier.compiles
         if not (captures and is_capturable(self.network, self.classifier.loss)):
             self._replay = None
         elif self._replay is None or list(map(id, before)) != list(map(id, self._trained)):
@@ -69,6 +70,7 @@ class StepRunner:
         """Train on the batches of an epoch from `first` on; call `pause` with the next batch where one is due."""
         self.loader.batch_sampler.set_epoch(epoch)
         network, criterion, optimizer, data = self.network, self.classifier.loss, self.optimizer, self.data
+        trained_network = self.classifier.trained_network
         batches, window, clip = len(self.loader), self.trainer.accumulate_grad_batches, self.trainer.gradient_clip_val
         algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
         augments, draws, last = data.augmentation is not None, self.seeds.draws, batches - 1
@@ -93,7 +95,7 @@ class StepRunner:
                 for parameter, gradient in zip(trained, gradients, strict=True):
                     parameter.grad = gradient
             else:
-                logits = network(image)
+                logits = trained_network(image)
                 loss = criterion(logits, label)
                 if place % window == 0:
                     self._zero()

@@ -149,6 +149,20 @@ def test_trials_with_mixing_augmentations_are_not_packed(tiny: Path) -> None:
     assert why_not_packable(config, build_components(config)) == "an augmentation that mixes images"
 
 
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("trainer.compile=true", "trainer.compile=True"),
+        ("trainer.channels_last=true", "trainer.channels_last=True"),
+        ("trainer.activation_checkpointing=true", "trainer.activation_checkpointing=True"),
+        ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed"),
+        ("trainer.compile=false", None),
+    ],
+)
+def test_trials_whose_network_computes_in_another_way_are_not_packed(word: str, why: str | None, tiny: Path) -> None:
+    assert why_not_packable(compose([*data_overrides(tiny, tiny)[:-1], "model=cnn", word]).config) == why
+
+
 @pytest.mark.slow
 def test_networks_of_two_shapes_form_packs_of_the_requested_size(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)

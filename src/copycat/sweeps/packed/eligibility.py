@@ -27,6 +27,8 @@ REQUIRED_VALUES = {
     "limit_val_batches": 1.0,
 }
 """Required values of keys of the trainer."""
+SINGLE_NETWORK_KEYS = ("compile", "channels_last", "activation_checkpointing")
+"""Keys of the trainer that concern how one network computes, which a pack of several replaces."""
 SUPPORTED_KEYS = (
     *REQUIRED_VALUES,
     *(
@@ -50,7 +52,7 @@ def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = No
         if trainer.get(name) != value:
             return f"trainer.{name}={trainer.get(name)}"
     for name in trainer:
-        if name not in SUPPORTED_KEYS:
+        if name not in SUPPORTED_KEYS and (name not in SINGLE_NETWORK_KEYS or trainer[name]):
             return f"trainer.{name}={trainer[name]}"
     if not trainer["check_val_every_n_epoch"] or not trainer["max_epochs"] or trainer["max_epochs"] < 1:
         return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
