@@ -50,3 +50,23 @@ class InterruptInside(pl.Callback):
         """Send SIGTERM to this process, as a scheduler of jobs would; the run ends before the next step."""
         if trainer.global_step == 6 and trainer.global_rank == trainer.world_size - 1:
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+class FailOnRank(pl.Callback):
+    """Let one rank fail before a step: by an exception, by SIGKILL, or by SIGSTOP, after which it hangs.
+
+    A resumed run does not fail again: it starts after that step.
+    """
+
+    def __init__(self, how: str, *, rank: int, step: int = 7) -> None:
+        """See the class."""
+        self.how, self.rank, self.step = how, rank, step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Fail, where it is time."""
+        if trainer.global_rank != self.rank or trainer.global_step != self.step or (Path.cwd() / "failed").exists():
+            return
+        (Path.cwd() / "failed").touch()
+        if self.how == "exception":
+            raise ValueError("this rank is broken")
+        os.kill(os.getpid(), signal.SIGKILL if self.how == "kill" else signal.SIGSTOP)

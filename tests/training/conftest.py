@@ -35,3 +35,15 @@ def all_checkpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     KillCallback.after = None
     yield
     KillCallback.after = None
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 17 training images and 5: in batches of 4 the last one is empty on one of two ranks."""
+    folder, classes, parts = tmp_path_factory.mktemp("uneven"), {"cat": 60, "dog": 0}, {"train": 9, "val": 4}
+    write_image_folder(folder, classes=classes, parts=parts, levels=190)
+    for number in range(3):
+        (folder / "train" / "dog" / f"{number}.png").rename(folder / "train" / "cat" / f"1{number}.png")
+    for name in ("train/cat/0.png", "val/dog/0.png", "val/dog/1.png", "val/dog/2.png"):
+        (folder / name).unlink()
+    return folder

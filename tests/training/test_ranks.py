@@ -7,24 +7,11 @@ import pytest
 from copycat.records.checkpoint_file import damage
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
-from tests.support.images import write_image_folder
 from tests.support.ranks import TWO, largest_difference, rows_of, train_on
 from tests.support.runs import train_tiny
 
 CNN = ("model=cnn", "model.dropout=0.0")
 EXACT = ("trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=none", "logger=none")
-
-
-@pytest.fixture(scope="module")
-def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of 17 training images and 5: in batches of 4 the last one is empty on one of two ranks."""
-    folder, classes, parts = tmp_path_factory.mktemp("uneven"), {"cat": 60, "dog": 0}, {"train": 9, "val": 4}
-    write_image_folder(folder, classes=classes, parts=parts, levels=190)
-    for number in range(3):
-        (folder / "train" / "dog" / f"{number}.png").rename(folder / "train" / "cat" / f"1{number}.png")
-    for name in ("train/cat/0.png", "val/dog/0.png", "val/dog/1.png", "val/dog/2.png"):
-        (folder / name).unlink()
-    return folder
 
 
 @pytest.mark.parametrize(

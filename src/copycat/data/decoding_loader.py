@@ -61,8 +61,10 @@ class DecodingLoader(ResumableLoader):
             yield with_place(converted, order, place)
 
 
-def exit_with_parent(parent: int, worker: int) -> None:
+def exit_with_parent(parent: int, worker: int, *, grace: float = 0.0) -> None:
     """End this worker process as soon as its parent has ended, even while the worker starts.
+
+    `grace` are seconds that it has to end by itself.
 
     torch's workers watch the parent process that they see once they are ready. If the run is killed before that, they
     see the init process and wait forever.
@@ -71,6 +73,7 @@ def exit_with_parent(parent: int, worker: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        time.sleep(grace)
         os._exit(1)
 
     threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()

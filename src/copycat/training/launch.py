@@ -28,6 +28,8 @@ FOLDER, FOLDER_VARIABLE = "folder", "COPYCAT_FOLDER_FILE"
 """File in which the first rank names its run folder to the agent, and the variable that names the file."""
 SHUTDOWN_SECONDS = 15
 """Time that ranks have to save and end, after a signal or after another rank failed."""
+GRACE_SECONDS = 5
+"""Time that ranks have to save and end after their agent was killed."""
 FAILED = 1
 Train = Callable[[], RunResult]
 Ended = dict[str, str]
@@ -113,7 +115,7 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
     A rank that failed ends its process, so that the agent ends the others.
     """
     os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
-    exit_with_parent(parent, int(os.environ["LOCAL_RANK"]))
+    exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
     os.environ[FOLDER_VARIABLE] = place
     with _muted(is_first=os.environ["RANK"] == "0"):
         try:
@@ -144,16 +146,18 @@ def _muted(*, is_first: bool) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the agent's own log off the terminal: its end is described in one line."""
-    logger = logging.getLogger("torch.distributed")
-    before, propagates = list(logger.handlers), logger.propagate
-    logger.handlers, logger.propagate = [logging.NullHandler()], False
+    loggers = [logging.getLogger(name) for name in ("torch.distributed", "torch.multiprocessing", "torch")]
+    before = [(logger, list(logger.handlers), logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
     try:
         with warnings.catch_warnings():
             # the agent's threads serve a store, which forked processes do not use
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             yield
     finally:
-        logger.handlers, logger.propagate = before, propagates
+        for logger, handlers, propagates in before:
+            logger.handlers, logger.propagate = handlers, propagates
 
 
 @contextmanager

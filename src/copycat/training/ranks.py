@@ -6,6 +6,8 @@ only one may do (lock, write, print, fingerprint) the first rank does.
 
 import json
 import os
+import re
+import signal
 import socket
 import threading
 import time
@@ -30,6 +32,8 @@ BEAT_SECONDS = 0.5
 SILENT_SECONDS = 3.0
 """Seconds without a heartbeat after which a rank counts as dead or stopped."""
 POLL_SECONDS = 0.02
+OF_COMMUNICATION = re.compile(r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore", re.IGNORECASE)
+"""What torch's errors say where another rank is gone; DDP and gloo raise no class of their own."""
 
 
 class RankError(RuntimeError):
@@ -46,6 +50,7 @@ class Ranks:
         self.decisions = Decisions(self)
         self._calls = 0
         self._store: Any = None
+        self._silent = -1  # a rank that was found silent
 
     @property
     def is_first(self) -> bool:
@@ -177,7 +182,7 @@ class Ranks:
 
     def report(self, failure: Exception) -> None:
         """Tell the other ranks why this one fails."""
-        if self.size > 1 and not isinstance(failure, RankError | dist.DistError):
+        if self.size > 1 and not _is_of_another(failure):
             with suppress(Exception):  # the store may be gone with its process
                 self._store.set(f"copycat/error/{self.rank}", describe_error(failure))
 
@@ -187,9 +192,10 @@ class Ranks:
             return own(failure)
         if isinstance(failure, RankError):
             return str(failure)
-        with suppress(Exception):
-            if found := self._find_failed():
-                return found
+        if _is_of_another(failure):
+            with suppress(Exception):
+                if found := self._find_failed():
+                    return found
         return f"{self._name(self.rank)}: {own(failure)}"
 
     def _find_failed(self) -> str:
@@ -202,6 +208,7 @@ class Ranks:
                 if self._store.check([key := f"copycat/error/{rank}"]):
                     return f"{self._name(rank)}: {self._store.get(key).decode()}"
                 if silence.seconds() > SILENT_SECONDS:
+                    self._silent = rank
                     return f"{self._name(rank)} died, or answers no more"
             time.sleep(POLL_SECONDS)
         return ""
@@ -209,8 +216,20 @@ class Ranks:
     def _name(self, rank: int) -> str:
         host = "an unknown host"
         with suppress(Exception):
-            host = self._store.get(f"copycat/host/{rank}").decode()
+            host, _ = self._find_process(rank)
         return f"rank {rank} on {host}"
+
+    def _find_process(self, rank: int) -> tuple[str, int]:
+        """Return host and process id of a rank."""
+        host, _, number = self._store.get(f"copycat/process/{rank}").decode().rpartition(" ")
+        return host, int(number)
+
+    def _kill_silent(self) -> None:
+        """Kill a rank of this host that was found silent: a stopped process takes no other signal."""
+        with suppress(Exception):
+            host, number = self._find_process(self._silent)
+            if host == socket.gethostname():
+                os.kill(number, signal.SIGKILL)
 
     # ----- the group
 
@@ -233,7 +252,7 @@ class Ranks:
                 f" {socket.gethostname()} waited in vain. Check the addresses, or type trainer.timeout=SECONDS."
             ) from error
         self._store, beats = _connect(limit), _connect(limit)
-        self._store.set(f"copycat/host/{self.rank}", socket.gethostname())
+        self._store.set(f"copycat/process/{self.rank}", f"{socket.gethostname()} {os.getpid()}")
         stop = threading.Event()
         thread = threading.Thread(target=_beat, args=(beats, self.rank, stop), name="heartbeat", daemon=True)
         thread.start()
@@ -244,10 +263,19 @@ class Ranks:
             self.report(failure)
             raise
         finally:
+            if self._silent >= 0:
+                self._kill_silent()
             stop.set()
             thread.join()
             with suppress(Exception):
                 dist.destroy_process_group()
+
+
+def _is_of_another(failure: BaseException) -> bool:
+    """Return whether a failure is one of communication: another rank caused it."""
+    return isinstance(failure, RankError | dist.DistError) or (
+        isinstance(failure, RuntimeError) and OF_COMMUNICATION.search(str(failure)) is not None
+    )
 
 
 ONE_RANK = Ranks()
