@@ -1,13 +1,14 @@
 """A run on two ranks against the same run in one process: metrics, bits of repeats, and resumes."""
 
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from copycat.records.checkpoint_file import damage
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
-from tests.support.ranks import TWO, largest_difference, rows_of, train_on
+from tests.support.ranks import ONE, TWO, largest_difference, rows_of, train_on
 from tests.support.runs import train_tiny
 
 CNN = ("model=cnn", "model.dropout=0.0")
@@ -80,3 +81,21 @@ def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
     assert resumed.manifest["resumed"][0]["epoch"] == 1
     assert resumed.manifest["resumed"][0]["batch"] > 0
     assert largest_difference(whole, resumed) <= (0.0 if began == goes_on else 1e-9)
+
+
+@pytest.mark.parametrize("model", ["deep", "cnn"])
+def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, uneven: Path, tmp_path: Path) -> None:
+    words = (
+        *(f"model={model}", "optimizer=adam", "trainer.precision=64-true", "trainer.max_epochs=3"),
+        *("data.batch_size=4", "trainer.gradient_clip_val=0.5", *(["model.dropout=0.0"] * (model == "cnn"))),
+    )
+    one = train_on(1, *words, data=uneven, at=tmp_path)
+    spread = train_tiny("trainer=fsdp", *TWO[1:], *words, data=uneven, at=tmp_path / "fsdp")
+    assert spread.status == "completed", spread.manifest["error"]
+    assert largest_difference(one, spread) <= 1e-9
+    longer = train_tiny(*ONE, *words, "trainer.max_epochs=5", data=uneven, at=tmp_path / "longer")
+    for devices in (1, 2):
+        copy = copytree(spread.folder, tmp_path / f"on{devices}")
+        resumed = resume(open_run(copy), say=lambda _: None, more={"trainer.max_epochs": 5}, devices=devices)
+        assert resumed.status == "completed", resumed.manifest["error"]
+        assert largest_difference(longer, resumed) <= 1e-9

@@ -26,7 +26,7 @@ from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
 from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.stopping import Limiter, Limits, PrunedRun
-from copycat.training.strategies import AgreeBetweenEpochs, make_strategy
+from copycat.training.strategies import AgreeBetweenEpochs, gather_network, make_strategy
 
 
 class TrainingSession:
@@ -106,6 +106,7 @@ class TrainingSession:
             if (ended := self.last.ended_at) is not None:
                 recorder.record_early_end("trainer.max_time", ended)
             recorder.record_final_metrics(*self._evaluate())
+            gather_network(self.trainer, classifier)
             data.release()  # figures of the whole run need memory of their own
             trim_memory()
             recorder.complete(self.trainer.current_epoch)

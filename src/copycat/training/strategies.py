@@ -9,6 +9,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from copycat.config.durations import parse_duration
 from copycat.config.worlds import world_size
+from copycat.models.classifier import Classifier
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.ranks import Ranks
 
@@ -23,7 +24,17 @@ def make_strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
     if world_size(trainer) == 1:
         return {"strategy": "auto", "num_nodes": 1}
     limit = timedelta(seconds=parse_duration(trainer["timeout"]))
+    if trainer["strategy"] == "fsdp":
+        from copycat.training.sharding import ShardedStrategy  # its imports take half a second
+
+        return {"strategy": ShardedStrategy(timeout=limit)}
     return {"strategy": DDPStrategy(timeout=limit)}
+
+
+def gather_network(trainer: pl.Trainer, classifier: Classifier) -> None:
+    """Replace a network whose weights are spread over ranks by a plain one, for what one rank does alone."""
+    if (gather := getattr(trainer.strategy, "gather_network", None)) is not None:
+        classifier.network = gather()
 
 
 class AgreeBetweenEpochs(MultiStepCallback):
