@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import WeightedRandomSampler
 
-from copycat.data.batch_order import BatchOrder
+from copycat.data.batch_order import BatchOrder, Share
 from copycat.data.streams import derive_seed
 from tests.support.batches import LENGTH, make_order
 
@@ -21,6 +21,20 @@ def test_an_epochs_order_is_a_permutation_cut_into_full_batches_and_a_last_one(
     assert len(batches) == len(drawn) == -(-length // batch_size)
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert 1 <= len(batches[-1]) <= batch_size
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 9), st.booleans())
+def test_the_shares_of_all_ranks_make_up_each_batch(length: int, batch_size: int, ranks: int, shuffle: bool) -> None:
+    def of(share: Share) -> BatchOrder:
+        return BatchOrder(length=length, batch_size=batch_size, shuffle=shuffle, seed=5, share=share)
+
+    orders = [of(Share(rank, ranks)) for rank in range(ranks)]
+    for number, (whole, *parts) in enumerate(zip(of(Share()), *orders, strict=True)):
+        kept = [part for part, order in zip(parts, orders, strict=True) if not order.pads(number)]
+        assert [index for part in kept for index in part] == whole
+        assert all(part == whole[:1] for part, order in zip(parts, orders, strict=True) if order.pads(number))
+        assert max(map(len, parts)) - min(map(len, kept)) <= 1
+        assert not orders[0].pads(number)
 
 
 def test_orders_differ_between_epochs_and_between_seeds() -> None:

@@ -99,3 +99,37 @@ def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, une
         resumed = resume(open_run(copy), say=lambda _: None, more={"trainer.max_epochs": 5}, devices=devices)
         assert resumed.status == "completed", resumed.manifest["error"]
         assert largest_difference(longer, resumed) <= 1e-9
+
+
+@pytest.mark.parametrize(("words", "epochs"), [(("model=logistic",), 40), (CNN, 4)], ids=["logistic", "cnn, 20 steps"])
+def test_in_float32_two_ranks_differ_by_rounding_alone(
+    words: tuple[str, ...], epochs: int, uneven: Path, tmp_path: Path
+) -> None:
+    words = (*words, "data.batch_size=4", f"trainer.max_epochs={epochs}", "callbacks=none", "logger=none")
+    one, two = (train_on(ranks, *words, data=uneven, at=tmp_path) for ranks in (1, 2))
+    assert largest_difference(one, two) <= 1e-6
+
+
+def test_ranks_end_together_at_a_time_limit_and_go_on(uneven: Path, tmp_path: Path) -> None:
+    words = ("data.batch_size=4", "trainer.max_epochs=100000", "trainer.max_time=1s", "logger=none")
+    ended = train_on(2, *words, data=uneven, at=tmp_path)
+    epochs = ended.manifest["results"]["epochs"]
+    assert ended.manifest["results"]["ended_early"]["by"] == "trainer.max_time"
+    longer = resume(open_run(ended.folder), say=lambda _: None, more={"trainer.max_time": "3s"})
+    assert longer.status == "completed"
+    assert longer.manifest["results"]["epochs"] > epochs
+
+
+def test_a_run_that_diverges_says_so_once_and_names_no_rank(uneven: Path, tmp_path: Path) -> None:
+    words = (*TWO, *CNN, "data.batch_size=4", "optimizer.lr=1e30", "trainer.max_epochs=3", "logger=none")
+    failed = train_tiny(*words, data=uneven, at=tmp_path)
+    assert failed.status == "failed"
+    assert "rank" not in failed.manifest["error"]
+    assert "of epoch" in failed.manifest["error"] or "not finite" in failed.manifest["error"]
+
+
+def test_images_that_are_decoded_by_workers_are_those_of_one_process(uneven: Path, tmp_path: Path) -> None:
+    words = (*EXACT, "model=deep", "data.memory_mb=0", "data.batch_size=4", "augmentation=light")
+    one = train_on(1, *words, "data.workers=0", data=uneven, at=tmp_path)
+    two = train_on(2, *words, "data.workers=2", data=uneven, at=tmp_path)
+    assert largest_difference(one, two) <= 1e-9
