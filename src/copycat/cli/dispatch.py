@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +18,7 @@ from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
 from copycat.config.suggestions import did_you_mean, first_line
-from copycat.training.standard_streams import OutputError, streams_of_command
+from copycat.training.standard_streams import OutputError, printing_on_first_rank, streams_of_command
 
 PACKAGE_COMMANDS = ("rerun", "pack", "unpack", "train", "data", "export")
 """Commands that take packages, or other files with such a name."""
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     trains = bool(words) and words[0] in TRAINING
-    with streams_of_command(prints_result=not trains) as output:
+    mutes = printing_on_first_rank() if trains else nullcontext()
+    with streams_of_command(prints_result=not trains) as output, mutes:
         try:
             _run_and_exit(words, debug=debug)
         except SystemExit as end:

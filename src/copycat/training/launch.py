@@ -7,7 +7,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,7 @@ from copycat.training.manifest import now
 from copycat.training.ranks import RankError, Ranks
 from copycat.training.result import RunResult
 from copycat.training.signals import ending_signals
+from copycat.training.standard_streams import printing_on_first_rank
 
 FOLDER, FOLDER_VARIABLE = "folder", "COPYCAT_FOLDER_FILE"
 """File in which the first rank names its run folder to the agent, and the variable that names the file."""
@@ -117,7 +118,7 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
     os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
     exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
     os.environ[FOLDER_VARIABLE] = place
-    with _muted(is_first=os.environ["RANK"] == "0"):
+    with printing_on_first_rank():
         try:
             result = train()
         except LockedError as error:
@@ -131,16 +132,6 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
     if result.status == "failed":
         sys.exit(FAILED)
     return {"folder": str(result.folder), "status": result.status}
-
-
-@contextmanager
-def _muted(*, is_first: bool) -> Iterator[None]:
-    """Print nothing, unless on the first rank."""
-    if is_first:
-        yield
-        return
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
 
 
 @contextmanager

@@ -3,9 +3,15 @@
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
+
+from copycat.config.worlds import find_place
+
+LATER_SECONDS = 2
+"""Time that other ranks wait with their end in failure for the first rank's."""
 
 
 class OutputError(Exception):
@@ -94,6 +100,25 @@ def streams_of_command(*, prints_result: bool) -> Iterator[TolerantStream]:
         for stream in (out, err):
             if stream.error is not None:
                 _discard_rest(stream)
+
+
+@contextmanager
+def printing_on_first_rank() -> Iterator[None]:
+    """Drop what is printed inside on all ranks but the first, and end these after it.
+
+    A launcher ends all ranks as soon as one ends in failure: the first must have printed why by then.
+    """
+    place = find_place()
+    if place is None or place.rank == 0:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            yield
+        except SystemExit as end:
+            if end.code:
+                time.sleep(LATER_SECONDS)
+            raise
 
 
 def _discard_rest(stream: TolerantStream) -> None:
