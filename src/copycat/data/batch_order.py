@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -59,7 +60,6 @@ class BatchOrder(Sampler[list[int]]):
         self.length, self.shuffle, self.seed, self.weights = length, shuffle, seed, weights
         self.batch_size = min(batch_size or length, length)
         self.epoch = 0
-        self._in_file_order = torch.arange(length)
 
     @property
     def sampler(self) -> "BatchOrder":
@@ -82,6 +82,10 @@ class BatchOrder(Sampler[list[int]]):
         if self.weights is not None:
             return torch.multinomial(self.weights, self.length, replacement=True, generator=generator)
         return torch.randperm(self.length, generator=generator)
+
+    @cached_property
+    def _in_file_order(self) -> Tensor:
+        return torch.arange(self.length)
 
     def draws(self, first: int, count: int) -> Tensor | None:
         """Return the numbers in the epoch of `count` images from place `first` on; None where each image occurs once.
