@@ -47,7 +47,7 @@ class DigestCache:
         with suppress(OSError, ValueError):
             stored = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
             entries = stored[_HEAD:].view(_ENTRY)
-            if stored[:_HEAD].tobytes() == _head(memoryview(stored[_HEAD:])):
+            if stored[:_HEAD].tobytes() == _head(stored[_HEAD:].data):
                 self._stored, self._first = entries, np.ascontiguousarray(entries["key"][:, 0])
                 return
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
