@@ -1,6 +1,7 @@
 """Cache the digests of decoded images between runs, in a file that is mapped into memory."""
 
 import json
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -38,7 +39,7 @@ class DigestCache:
     max_pixels: int | None = None
     _added: bytearray = field(default_factory=bytearray)
     """Entries that the file lacks, one after the other."""
-    _first: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    _first: memoryview = field(default_factory=lambda: np.empty(0, dtype=np.uint64).data)
     """First number of each key in the file, in memory for the search."""
     _stored: NDArray[np.void] = field(default_factory=lambda: np.empty(0, dtype=_ENTRY))
 
@@ -48,14 +49,14 @@ class DigestCache:
             stored = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
             entries = stored[_HEAD:].view(_ENTRY)
             if stored[:_HEAD].tobytes() == _head(stored[_HEAD:].data):
-                self._stored, self._first = entries, np.ascontiguousarray(entries["key"][:, 0])
+                self._stored, self._first = entries, _first_numbers(entries)
                 return
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(self.path.with_suffix(OLD_SUFFIX).read_text(encoding="utf-8"))
             for file, (size, changed, digest) in kept.items():
                 self.add(str(file), (int(size), int(changed)), str(digest))
             self._stored = self._sorted()  # what was added stays: it is written in the new format
-            self._first = np.ascontiguousarray(self._stored["key"][:, 0])
+            self._first = _first_numbers(self._stored)
 
     @property
     def path(self) -> Path:
@@ -71,13 +72,13 @@ class DigestCache:
         if stamp is None or not len(self._first):
             return None
         key = _key(file, stamp)
-        first = np.uint64(int.from_bytes(key[:8], "little"))
-        for place in range(int(np.searchsorted(self._first, first)), len(self._first)):
-            if self._first[place] != first:
+        first = int.from_bytes(key[:8], "little")
+        for place in range(bisect_left(self._first, first), len(self._first)):
+            entry = self._stored[place].tobytes()
+            if entry.startswith(key):
+                return bytes(entry[len(key) :]).hex()
+            if not entry.startswith(key[:8]):
                 break
-            if self._stored[place]["key"].tobytes() == key:
-                digest: bytes = self._stored[place]["digest"].tobytes()
-                return digest.hex()
         return None
 
     def add(self, file: str, stamp: Stamp, digest: str) -> None:
@@ -89,7 +90,7 @@ class DigestCache:
         if not self._added:
             return
         content = self._sorted().tobytes()
-        self._stored, self._first = np.empty(0, dtype=_ENTRY), np.empty(0, dtype=np.uint64)  # Windows: no longer mapped
+        self._stored, self._first = np.empty(0, dtype=_ENTRY), memoryview(b"")  # Windows replaces no mapped file
         self._added = bytearray()
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,10 @@ class DigestCache:
 
 def _head(content: bytes | memoryview) -> bytes:
     return MAGIC + blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _first_numbers(entries: NDArray[np.void]) -> memoryview:
+    return np.ascontiguousarray(entries["key"][:, 0].astype(np.uint64)).data
 
 
 def _key(file: str, stamp: Stamp) -> bytes:

@@ -1,5 +1,6 @@
 """Decode image files at each access."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,6 +66,6 @@ class LazyImages:
     def stamp(self, index: int) -> Stamp | None:
         """Return size in bytes and modification time in ns; None where there is no such file."""
         with suppress(OSError, ValueError):  # a null character in a table's path is a ValueError
-            about = (self.root / self.files[index]).stat()
+            about = os.stat(os.path.join(self.root, self.files[index]))
             return about.st_size, about.st_mtime_ns
         return None

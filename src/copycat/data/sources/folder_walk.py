@@ -49,11 +49,12 @@ class FolderWalk:
 
     def sub_folders(self, folder: Path) -> list[str]:
         """Return the names of a folder's sub-folders."""
-        return [entry.name for entry in _entries(folder) if entry.is_dir() and not _ignored_reason(entry)]
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not _ignored_reason(entry))
 
     def leave_out_files(self, folder: Path) -> None:
         """Leave out the files that lie beside a folder's sub-folders, and hidden sub-folders."""
-        for entry in _entries(folder):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if reason := _ignored_reason(entry):
                 self.leave(folder / entry.name, reason)
             elif not entry.is_dir() and entry.name != SYNTHETIC_MARKER:
@@ -104,10 +105,6 @@ class FolderWalk:
         if ending in self.endings or (not ending and is_image(Path(entry.path))):
             return None
         return FORMAT_HINTS.get(ending, "no image")
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    return sorted(os.scandir(folder), key=lambda entry: entry.name)
 
 
 def _ignored_reason(entry: os.DirEntry[str]) -> str | None:
