@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from copycat.data import keyed_random
+from copycat.data.keyed_random import ClassDraws, FileOrder, KeyedDraws, KeyedPermutation
 from copycat.data.streams import derive_seed
 
 
@@ -42,7 +43,8 @@ class BatchOrder(Sampler[list[int]]):
 
     Without a batch size, all images are one batch. With weights, float64 [N], a shuffled epoch draws each of its
     `length` images anew, by probabilities in proportion to the weights: an image may occur several times, or never.
-    A rank iterates over its share of each batch; the order does not depend on the number of ranks.
+    For very many images the weights are those of classes, as `ClassDraws`. A rank iterates over its share of each batch;
+    the order does not depend on the number of ranks.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class BatchOrder(Sampler[list[int]]):
         batch_size: int | None,
         shuffle: bool,
         seed: int,
-        weights: Tensor | None = None,
+        weights: Tensor | ClassDraws | None = None,
         share: Share = WHOLE,
     ) -> None:
         """Start at epoch 0."""
@@ -76,16 +78,24 @@ class BatchOrder(Sampler[list[int]]):
 
     def indices(self) -> Tensor:
         """Return the indices of this epoch in order, int64 [N]."""
+        return self.sequence()[:]
+
+    def sequence(self) -> Tensor | KeyedPermutation | KeyedDraws | FileOrder:
+        """Return the order of this epoch, whose slices are int64 indices.
+
+        Above KEYED_ABOVE images it is computed as it is sliced, not stored.
+        """
         if not self.shuffle:
-            return self._in_file_order
-        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
+            return FileOrder(self.length)
+        key = derive_seed("order", self.seed, self.epoch)
+        if isinstance(self.weights, ClassDraws):
+            return KeyedDraws(self.length, key, self.weights)
+        if self.weights is None and self.length > keyed_random.KEYED_ABOVE:
+            return KeyedPermutation(self.length, key)
+        generator = torch.Generator().manual_seed(key)
         if self.weights is not None:
             return torch.multinomial(self.weights, self.length, replacement=True, generator=generator)
         return torch.randperm(self.length, generator=generator)
-
-    @cached_property
-    def _in_file_order(self) -> Tensor:
-        return torch.arange(self.length)
 
     def draws(self, first: int, count: int) -> Tensor | None:
         """Return the numbers in the epoch of `count` images from place `first` on; None where each image occurs once.
@@ -113,6 +123,6 @@ class BatchOrder(Sampler[list[int]]):
 
     def batches(self, first: int = 0) -> Iterator[list[int]]:
         """Iterate over the batches of this epoch from batch `first` on."""
-        indices = self.indices()
+        order = self.sequence()
         for batch in range(first, len(self)):
-            yield indices[self.places(batch)].tolist()
+            yield order[self.places(batch)].tolist()
