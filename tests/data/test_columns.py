@@ -32,6 +32,13 @@ def test_a_text_column_is_the_sequence_of_its_texts(texts: list[str]) -> None:
     assert column != [*texts, "x"]
 
 
+@given(st.lists(st.text(st.characters(codec=None, exclude_characters="\0"), max_size=8), max_size=20))
+def test_texts_are_sorted_as_python_sorts_them(texts: list[str]) -> None:
+    column = TextColumn.of(texts)
+    assert column.sorted() == sorted(texts)
+    assert column[::-1].sorted() == sorted(texts)
+
+
 @given(DIGESTS)
 def test_a_digest_column_presents_hexadecimal_digits(digests: list[bytes]) -> None:
     column = digest_column(digests)
