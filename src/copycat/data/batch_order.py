@@ -43,8 +43,9 @@ class BatchOrder(Sampler[list[int]]):
 
     Without a batch size, all images are one batch. With weights, float64 [N], a shuffled epoch draws each of its
     `length` images anew, by probabilities in proportion to the weights: an image may occur several times, or never.
-    For very many images the weights are those of classes, as `ClassDraws`. A rank iterates over its share of each batch;
-    the order does not depend on the number of ranks.
+    For very many images the weights are those of classes, as `ClassDraws`.
+
+    A rank iterates over its share of each batch; the order does not depend on the number of ranks.
     """
 
     def __init__(
