@@ -46,7 +46,7 @@ _TEMPORARY_FILE = re.compile(r"\..+\.[0-9a-f]{6}")
 _CACHES = (
     (".", re.compile(r"drawn-[0-9a-f]{16}\.npz")),
     ("runs", re.compile(r"[0-9a-f]{32}\.index")),
-    ("digests", re.compile(r"[0-9a-f]{32}\.json")),
+    ("digests", re.compile(r"[0-9a-f]{32}\.(json|digests)")),
     ("pixels", re.compile(r"[0-9a-f]{32}\.(pixels|json|lock|tmp)")),
     ("features", re.compile(r"[\w.-]+\.safetensors")),
 )

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from copycat.data import keyed_random
+from copycat.data.keyed_random import ClassDraws, FileOrder, KeyedDraws, KeyedPermutation
 from copycat.data.streams import derive_seed
 
 
@@ -41,6 +43,8 @@ class BatchOrder(Sampler[list[int]]):
 
     Without a batch size, all images are one batch. With weights, float64 [N], a shuffled epoch draws each of its
     `length` images anew, by probabilities in proportion to the weights: an image may occur several times, or never.
+    For very many images the weights are those of classes, as `ClassDraws`.
+
     A rank iterates over its share of each batch; the order does not depend on the number of ranks.
     """
 
@@ -51,7 +55,7 @@ class BatchOrder(Sampler[list[int]]):
         batch_size: int | None,
         shuffle: bool,
         seed: int,
-        weights: Tensor | None = None,
+        weights: Tensor | ClassDraws | None = None,
         share: Share = WHOLE,
     ) -> None:
         """Start at epoch 0."""
@@ -59,7 +63,6 @@ class BatchOrder(Sampler[list[int]]):
         self.length, self.shuffle, self.seed, self.weights = length, shuffle, seed, weights
         self.batch_size = min(batch_size or length, length)
         self.epoch = 0
-        self._in_file_order = torch.arange(length)
 
     @property
     def sampler(self) -> "BatchOrder":
@@ -76,9 +79,21 @@ class BatchOrder(Sampler[list[int]]):
 
     def indices(self) -> Tensor:
         """Return the indices of this epoch in order, int64 [N]."""
+        return self.sequence()[:]
+
+    def sequence(self) -> Tensor | KeyedPermutation | KeyedDraws | FileOrder:
+        """Return the order of this epoch, whose slices are int64 indices.
+
+        Above KEYED_ABOVE images it is computed as it is sliced, not stored.
+        """
         if not self.shuffle:
-            return self._in_file_order
-        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
+            return FileOrder(self.length)
+        key = derive_seed("order", self.seed, self.epoch)
+        if isinstance(self.weights, ClassDraws):
+            return KeyedDraws(self.length, key, self.weights)
+        if self.weights is None and self.length > keyed_random.KEYED_ABOVE:
+            return KeyedPermutation(self.length, key)
+        generator = torch.Generator().manual_seed(key)
         if self.weights is not None:
             return torch.multinomial(self.weights, self.length, replacement=True, generator=generator)
         return torch.randperm(self.length, generator=generator)
@@ -109,6 +124,6 @@ class BatchOrder(Sampler[list[int]]):
 
     def batches(self, first: int = 0) -> Iterator[list[int]]:
         """Iterate over the batches of this epoch from batch `first` on."""
-        indices = self.indices()
+        order = self.sequence()
         for batch in range(first, len(self)):
-            yield indices[self.places(batch)].tolist()
+            yield order[self.places(batch)].tolist()

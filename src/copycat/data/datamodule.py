@@ -14,11 +14,13 @@ from torch.nn import functional as F
 from copycat.config.errors import UserError
 from copycat.config.options import is_ours
 from copycat.config.printable import printable
+from copycat.data import keyed_random
 from copycat.data.augmentation.exactness import check_exactness
 from copycat.data.augmentation.pipeline import Pipeline
 from copycat.data.augmentation.transforms import Augmentation, Mixing, Unchanged, UniformNumbers
 from copycat.data.batch_order import WHOLE, BatchOrder, Share
 from copycat.data.decoding_loader import DecodingLoader
+from copycat.data.keyed_random import ClassDraws
 from copycat.data.labels import count_classes, label_codes
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
 from copycat.data.pixel_cache import MappedImages
@@ -26,6 +28,7 @@ from copycat.data.split import Part, Source
 from copycat.data.splitting import split
 
 Loader = MemoryLoader | DecodingLoader
+FINGERPRINTED_TOGETHER = 4096  # images whose labels become text at once
 PROBED_IMAGES = 2  # training images on which a user's augmentation is checked
 
 
@@ -195,9 +198,13 @@ class DataModule(pl.LightningDataModule):
 
     def _make_loader(self, name: str, *, shuffle: bool, share: Share) -> Loader:
         part = self.parts[name]
-        weights = None
+        weights: Tensor | ClassDraws | None = None
         if shuffle and self.sampler is not None:
-            weights = torch.tensor(self.balanced_class_weights("data.sampler"), dtype=torch.float64)[part.labels]
+            of_classes = self.balanced_class_weights("data.sampler")
+            if len(part) > keyed_random.KEYED_ABOVE:
+                weights = ClassDraws(part.labels, of_classes)
+            else:
+                weights = torch.tensor(of_classes, dtype=torch.float64)[part.labels]
         order = BatchOrder(
             length=len(part),
             batch_size=self.batch_size,
@@ -305,6 +312,8 @@ class DataModule(pl.LightningDataModule):
 
 def _fingerprint(part: Part) -> str:
     hasher = blake2b(digest_size=16)
-    for digest, label in zip(part.digests, label_codes(part.labels), strict=True):
-        hasher.update(f"{digest} {label}\n".encode())
+    for first in range(0, len(part), FINGERPRINTED_TOGETHER):  # texts take many times the memory of numbers
+        some = slice(first, first + FINGERPRINTED_TOGETHER)
+        for digest, label in zip(part.digests[some], label_codes(part.labels[some]), strict=True):
+            hasher.update(f"{digest} {label}\n".encode())
     return hasher.hexdigest()

@@ -1,19 +1,16 @@
-"""Decode image files at each access, and cache their digests between runs."""
+"""Decode image files at each access."""
 
-import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 from torch import Tensor
 
-from copycat.config.atomic_write import write_whole
-from copycat.config.places import cache_folder
-from copycat.data.decode import decode, decoder_versions, read_image
+from copycat.data.decode import decode, read_image
 from copycat.data.split import Decoder
 
 T = TypeVar("T")
@@ -69,49 +66,6 @@ class LazyImages:
     def stamp(self, index: int) -> Stamp | None:
         """Return size in bytes and modification time in ns; None where there is no such file."""
         with suppress(OSError, ValueError):  # a null character in a table's path is a ValueError
-            about = (self.root / self.files[index]).stat()
+            about = os.stat(os.path.join(self.root, self.files[index]))
             return about.st_size, about.st_mtime_ns
         return None
-
-
-@dataclass
-class DigestCache:
-    """Cache digests of decoded images between runs, in one file for each root, size, fit and limit.
-
-    A digest is valid as long as its image keeps its stamp, and Pillow its version. A cache that is damaged or cannot be
-    written is ignored, which only costs time. The root is the folder of the files, or the name of a table's content.
-    """
-
-    root: Path | str
-    size: int
-    fit: str
-    max_pixels: int | None = None
-    entries: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Read the cache file where there is a valid one."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            self.entries = {
-                str(file): (int(size), int(changed), str(digest)) for file, (size, changed, digest) in kept.items()
-            }
-
-    @property
-    def path(self) -> Path:
-        """Return the cache file, named by a hash of all settings that change pixels."""
-        limit = () if self.max_pixels is None else (self.max_pixels,)
-        root = self.root if isinstance(self.root, str) else str(self.root.resolve())
-        what = repr((root, self.size, self.fit, *limit, *decoder_versions()))
-        name = blake2b(what.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-        return cache_folder() / "digests" / f"{name}.json"
-
-    def find(self, file: str, stamp: Stamp | None) -> str | None:
-        """Return the cached digest of `file`; None where it is unknown or the stamp differs."""
-        size, changed, digest = self.entries.get(file, (None, None, None))
-        return digest if stamp == (size, changed) else None
-
-    def save(self) -> None:
-        """Write the cache file whole or not at all; an error is ignored."""
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, json.dumps(self.entries).encode())

@@ -134,7 +134,7 @@ class MemoryLoader(ResumableLoader):
             check_not_modified(batch["image"] for batch in self._fixed_batches)
             yield from self._fixed_batches[first:stop]
             return
-        indices = order.indices()
+        indices = order.sequence()
         for number in range(first, min(stop, len(order))):
             index = indices[order.places(number)]
             chosen = index if order.shuffle else order.places(number)
@@ -146,7 +146,7 @@ class MemoryLoader(ResumableLoader):
         """Return all batches in file order, as views that every epoch uses again."""
         order = self.batch_sampler
         slices = [order.places(number) for number in range(len(order))]
-        index = order.indices()
+        index = order.sequence()
         with torch.inference_mode(False):
             views = [Batch(image=self.images[s], label=self.labels[s], index=index[s]) for s in slices]
             return [self._on_device(with_place(view, order, number)) for number, view in enumerate(views)]

@@ -19,6 +19,7 @@ from torch import Tensor
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
+from copycat.data.columns import Indices
 from copycat.data.decode import UnreadableImage, decoder_versions
 from copycat.data.lazy_images import EncodedImages
 from copycat.data.progress import parallel_map
@@ -49,7 +50,7 @@ class MappedImages:
         place: Any = index.numpy() if isinstance(index, Tensor) else index
         return torch.from_numpy(np.array(self._pixels[place if self.chosen is None else self.chosen[place]]))
 
-    def select(self, indices: Sequence[int]) -> "MappedImages":
+    def select(self, indices: Indices) -> "MappedImages":
         """Return some of the images, in the order given."""
         chosen = np.asarray(indices, dtype=np.int64)
         return replace(self, chosen=chosen if self.chosen is None else self.chosen[chosen])

@@ -88,5 +88,5 @@ def join_parts(parts: Mapping[str, Part]) -> Pool:
 def _find_original(part: Part, index: int) -> tuple[EncodedImages, int] | None:
     images = part.encoded
     while isinstance(images, Subset):
-        index, images = images.indices[index], images.decoder
+        index, images = int(images.indices[index]), images.decoder
     return (images, index) if isinstance(images, EncodedImages) else None

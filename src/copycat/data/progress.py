@@ -2,9 +2,11 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -20,6 +22,10 @@ from rich.progress import (
 
 PROGRESS_DELAY = 1.0  # seconds of work before the bar shows
 NOTEBOOK_INTERVAL = 0.2  # seconds between two updates in a notebook, each of which is a message to the browser
+MAX_CALLS_PER_TASK = 64
+"""Calls that a thread makes in one go, at most: queueing each of many short ones would take longer than it."""
+QUEUED_PER_THREAD = 4
+"""Tasks for each thread that are queued, or done and not taken yet."""
 
 Item = TypeVar("Item")
 
@@ -100,9 +106,28 @@ def show_progress(items: Iterable[Item], *, total: int, what: str) -> Iterator[I
 
 
 def parallel_map(work: Callable[[int], Item], count: int, *, what: str) -> Iterator[Item]:
-    """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does."""
-    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+    """Yield work(0), work(1), … in order, computed in threads; for work that releases the GIL, as Pillow does.
+
+    Only the next few calls are queued, so that memory does not grow with `count`.
+    """
+    threads = min(16, os.cpu_count() or 1)
+    chunk = max(1, min(MAX_CALLS_PER_TASK, count // (threads * QUEUED_PER_THREAD)))
+    pool, stopped = ThreadPoolExecutor(max_workers=threads), Event()
+
+    def work_on(calls: range) -> list[Item]:
+        return [work(index) for index in calls if not stopped.is_set()]
+
+    def results() -> Iterator[Item]:
+        queued: deque[Future[list[Item]]] = deque()
+        for first in range(0, count, chunk):
+            queued.append(pool.submit(work_on, range(first, min(first + chunk, count))))
+            if len(queued) > threads * QUEUED_PER_THREAD:
+                yield from queued.popleft().result()
+        while queued:
+            yield from queued.popleft().result()
+
     try:
-        yield from show_progress(pool.map(work, range(count)), total=count, what=what)
+        yield from show_progress(results(), total=count, what=what)
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the remaining work
+        stopped.set()  # Ctrl-C must not wait for the remaining work
+        pool.shutdown(cancel_futures=True)

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
+from copycat.data.columns import rank_texts
 from copycat.data.datamodule import DataModule
 from copycat.data.labels import count_classes, label_names
 from copycat.data.progress import parallel_map
@@ -123,15 +125,18 @@ def _mean_color(part: Part) -> list[float]:
 
 
 def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Duplicate]]]:
-    by_digest: dict[str, list[Duplicate]] = defaultdict(list)
-    for place, part in data.parts.items():
-        for digest, name, label in zip(part.digests, part.names, label_names(part.labels, data.classes), strict=True):
-            by_digest[digest].append(Duplicate(place, name, label))
+    ranks = rank_texts(*(part.digests for part in data.parts.values()))
+    occurrences = np.bincount(np.concatenate(ranks))
+    by_rank: dict[int, list[Duplicate]] = defaultdict(list)
+    for (place, part), ranks_of_part in zip(data.parts.items(), ranks, strict=True):
+        again = np.flatnonzero(occurrences[ranks_of_part] > 1)
+        labels = label_names(part.labels[torch.from_numpy(again)], data.classes)
+        for index, label in zip(again.tolist(), labels, strict=True):
+            by_rank[int(ranks_of_part[index])].append(Duplicate(place, part.names[index], label))
     within: list[list[Duplicate]] = []
     across: list[list[Duplicate]] = []
-    for group in by_digest.values():
-        if len(group) > 1:
-            (across if len({image.part for image in group}) > 1 else within).append(group)
+    for group in by_rank.values():
+        (across if len({image.part for image in group}) > 1 else within).append(group)
     return within, across
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.data.columns import Indices
 
 
 @runtime_checkable
@@ -28,7 +29,7 @@ class Subset:
     """Select some images of a decoder, in the order given."""
 
     decoder: Decoder
-    indices: Sequence[int]
+    indices: Indices
 
     @property
     def shape(self) -> Sequence[int]:
@@ -37,7 +38,7 @@ class Subset:
 
     def __getitem__(self, index: int) -> Tensor:
         """Return the selected image `index`, uint8 [C, H, W]."""
-        return self.decoder[self.indices[index]]
+        return self.decoder[int(self.indices[index])]
 
 
 @dataclass(frozen=True, kw_only=True)

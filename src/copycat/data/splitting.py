@@ -1,19 +1,19 @@
 """Make training, validation and test parts: official, held out, or one of k folds, without a common image."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.data.columns import Indices, rank_texts, select
 from copycat.data.group_splitting import split_groups
 from copycat.data.pixel_cache import MappedImages
 from copycat.data.split import Decoder, Part, Subset
 from copycat.data.streams import derive_seed
-
-Group = list[int]  # indices of images that are equal byte for byte, and so stay in one part
 
 
 def split(
@@ -48,6 +48,7 @@ def split(
     if how == "folds":
         assert fold is not None, "the configuration's rules hold it against folds"
         assert 0 <= fold < folds
+    validating: Indices
     if pool.groups is not None or pool.is_multi_label:
         shares = [1 / folds] * folds if how == "folds" else [holdout, 1 - holdout]
         validating = split_groups(pool, shares, seed=seed)[fold or 0]
@@ -55,89 +56,123 @@ def split(
         validating = _stratified_folds(pool, folds, seed)[fold or 0]
     else:
         validating = _stratified_holdout(pool, holdout, seed)
-    training = sorted(set(range(len(pool))) - set(validating))
-    cut = {"train": select_images(pool, training), "val": select_images(pool, sorted(validating))}
+    is_validating = np.zeros(len(pool), dtype=bool)
+    is_validating[validating] = True
+    cut = {
+        "train": select_images(pool, np.flatnonzero(~is_validating)),
+        "val": select_images(pool, np.flatnonzero(is_validating)),
+    }
     return cut | ({"test": test} if test is not None else {})
 
 
 def _without_test_images(pool: Part, test: Part) -> Part:
-    digests, groups = set(test.digests), set(test.groups or ())
-    is_tested = [digest in digests for digest in pool.digests]
+    in_pool, in_test = rank_texts(pool.digests, test.digests)
+    is_tested = np.isin(in_pool, in_test)
     if pool.groups is not None:
-        is_tested = [one or group in groups for one, group in zip(is_tested, pool.groups, strict=True)]
-    if not any(is_tested):
+        groups = set(test.groups or ())
+        is_tested |= np.fromiter((group in groups for group in pool.groups), dtype=bool, count=len(pool))
+    if not is_tested.any():
         return pool
-    kept = [index for index, one in enumerate(is_tested) if not one]
-    if not kept:
+    if is_tested.all():
         raise UserError("data.split: expected training images that the test part lacks; it has all of them.")
-    aside = [name for name, one in zip(pool.names, is_tested, strict=True) if one]
-    return replace(select_images(pool, kept), set_aside=aside)
+    aside = select(pool.names, np.flatnonzero(is_tested))
+    return replace(select_images(pool, np.flatnonzero(~is_tested)), set_aside=aside)
 
 
-def _strata(part: Part, seed: int) -> list[list[Group]]:
-    """Return groups of equal images by class, ordered by a hash of seed and pixels.
+@dataclass(frozen=True)
+class Stratum:
+    """Hold the images of a class, in groups of equal ones."""
 
-    So the order depends neither on file names nor on torch's version.
+    members: NDArray[np.int64]
+    """Indices of the images, group by group."""
+    sizes: NDArray[np.int64]
+    """Images of each group."""
+
+
+def _strata(part: Part, seed: int) -> list[Stratum]:
+    """Return the images of each class, groups of equal ones ordered by a hash of seed and pixels.
+
+    So the order depends neither on file names nor on torch's version. A group has the class of its first image.
     """
-    groups: dict[str, Group] = {}
-    for index, digest in enumerate(part.digests):
-        groups.setdefault(digest, []).append(index)
-    strata: dict[int, list[Group]] = {}
-    for digest in sorted(groups, key=lambda digest: (derive_seed("split", seed, digest), digest)):
-        members = groups[digest]
-        strata.setdefault(int(part.labels[members[0]]), []).append(members)
-    return [strata[label] for label in sorted(strata)]
+    (ranks,) = rank_texts(part.digests)
+    by_rank = np.argsort(ranks, kind="stable")
+    starts = np.flatnonzero(np.diff(ranks[by_rank], prepend=-1))
+    sizes, first = np.diff(starts, append=len(ranks)), by_rank[starts]
+    digests = select(part.digests, first)
+    seeds = np.fromiter((derive_seed("split", seed, digest) for digest in digests), dtype=np.int64, count=len(first))
+    labels = part.labels.numpy()[first]
+    strata = []
+    for label in np.unique(labels):
+        groups = np.flatnonzero(labels == label)  # in the order of their digests
+        groups = groups[np.argsort(seeds[groups], kind="stable")]
+        strata.append(Stratum(by_rank[_ranges(starts[groups], sizes[groups])], sizes[groups]))
+    return strata
 
 
-def _stratified_folds(part: Part, count: int, seed: int) -> list[list[int]]:
+def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers from each start on, as many as its size, one after the other."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(sizes.sum())
+
+
+def _stratified_folds(part: Part, count: int, seed: int) -> list[NDArray[np.int64]]:
     """Return folds whose sizes and class counts differ by one at most, where no image occurs twice."""
-    groups = list(chain.from_iterable(_strata(part, seed)))
-    if len(groups) < count:
-        raise UserError(f"data.folds: expected at most {len(groups)}, the number of different images; got {count}.")
-    folds: list[list[int]] = [[] for _ in range(count)]
+    strata = _strata(part, seed)
+    members, sizes = (np.concatenate([getattr(one, name) for one in strata]) for name in ("members", "sizes"))
+    if len(sizes) < count:
+        raise UserError(f"data.folds: expected at most {len(sizes)}, the number of different images; got {count}.")
     first = derive_seed("first hand", seed) % count  # without it, a single image would be in fold 0 for every seed
-    for turn, members in enumerate(groups, start=first):
-        folds[turn % count] += members
-    return folds
+    fold = np.repeat((np.arange(len(sizes)) + first) % count, sizes)
+    return [members[fold == number] for number in range(count)]
 
 
-def _stratified_holdout(part: Part, share: float, seed: int) -> list[int]:
+def _stratified_holdout(part: Part, share: float, seed: int) -> NDArray[np.int64]:
     """Return the indices of each class's share to within one image: at least one image, and never the whole class."""
-    held: list[int] = []
+    held: list[NDArray[np.int64]] = []
     seen = 0
-    for groups in _strata(part, seed):
-        size = sum(map(len, groups))
+    for stratum in _strata(part, seed):
+        size = len(stratum.members)
         wanted = round(share * (seen + size)) - round(share * seen)  # so that rounding errors cancel over classes
         seen += size
-        if len(groups) == 1:  # training needs the only image of a class
+        if len(stratum.sizes) == 1:  # training needs the only image of a class
             continue
-        wanted = min(max(wanted, 1), size - 1)
-        chosen: list[int] = []
-        for members in groups:
-            if len(chosen) + len(members) <= wanted:
-                chosen += members
-        smallest = min(groups, key=len)
-        held += chosen or smallest
+        is_chosen = _choose_groups(stratum.sizes, min(max(wanted, 1), size - 1))
+        held.append(stratum.members[np.repeat(is_chosen, stratum.sizes)])
     if not held:
         raise UserError("data.split=holdout: expected two different images of a class at least; got none such.")
-    return held
+    return np.concatenate(held)
 
 
-def select_images(part: Part, indices: Sequence[int]) -> Part:
+def _choose_groups(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.bool_]:
+    """Return a mask of the groups that fit, taken in order, into the number of images; else the smallest group."""
+    is_chosen, left = np.zeros(len(sizes), dtype=bool), wanted
+    for group, size in enumerate(sizes):
+        if size <= left:
+            is_chosen[group] = True
+            left -= int(size)
+        if not left:
+            break
+    if left == wanted:
+        is_chosen[np.argmin(sizes)] = True
+    return is_chosen
+
+
+def select_images(part: Part, indices: Indices) -> Part:
     """Return some images of a part, in the order given."""
+    chosen = np.asarray(indices, dtype=np.int64)
     images: Tensor | Decoder
     if isinstance(part.images, Tensor):
-        images = part.images[torch.tensor(indices)]
+        images = part.images[torch.from_numpy(chosen)]
     elif isinstance(part.images, MappedImages):
-        images = part.images.select(indices)
+        images = part.images.select(chosen)
     else:
-        images = Subset(part.images, indices)
+        images = Subset(part.images, chosen)
     return replace(
         part,
         images=images,
-        labels=part.labels[torch.tensor(indices)],
-        names=[part.names[i] for i in indices],
-        digests=[part.digests[i] for i in indices],
-        groups=None if part.groups is None else [part.groups[i] for i in indices],
-        encoded=None if part.encoded is None else Subset(part.encoded, indices),
+        labels=part.labels[torch.from_numpy(chosen)],
+        names=select(part.names, chosen),
+        digests=select(part.digests, chosen),
+        groups=None if part.groups is None else select(part.groups, chosen),
+        encoded=None if part.encoded is None else Subset(part.encoded, chosen),
     )

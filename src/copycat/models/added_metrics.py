@@ -22,6 +22,7 @@ from copycat.models.auroc import to_float
 
 BASE_KEYS = ("compute_on_cpu", "sync_on_compute", "compute_with_cache")
 """Keys that each class of torchmetrics takes, and that have a meaning here."""
+IMAGES_CHECKED_TOGETHER = 2**14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class AddedMetric:
         """
         counts = label.sum(0) if self.multi_label else label.bincount(minlength=len(self.classes))
         is_whole = bool((counts > 0).all()) and not (self.multi_label and bool((counts == len(label)).any()))
-        if (self.needs_all_classes and not is_whole) or not probability.isfinite().all():
+        if (self.needs_all_classes and not is_whole) or not _is_finite(probability):
             return dict.fromkeys(self.columns, torch.nan)
         values = self._compute(probability, label).reshape(-1).to(to_float(probability[:0]).dtype).tolist()
         return dict(zip(self.columns, values, strict=True))
@@ -94,6 +95,11 @@ class AddedMetric:
             value = self.metric.compute()
             self.metric.reset()  # it would be part of a checkpoint, and hold the last predictions
         return value
+
+
+def _is_finite(probability: Tensor) -> bool:
+    """Return whether all probabilities are finite, without a mask of the size of all."""
+    return all(bool(some.isfinite().all()) for some in torch.split(probability, IMAGES_CHECKED_TOGETHER))
 
 
 def build_added_metrics(

@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from copycat.models.metrics import Row, concatenate
+from copycat.models.metrics import Row
+from copycat.models.prediction_buffer import PredictionBuffer
 from copycat.models.stage_metrics import StageMetrics
 
 BatchT = TypeVar("BatchT")
@@ -30,9 +31,13 @@ def evaluate(
         The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].
     """
     with _evaluation_mode(modules):
-        losses, probabilities, labels = zip(*map(forward, batches), strict=True)
-    sizes, found = [label.shape[1] for label in labels], concatenate(probabilities, dim=1)
-    return metrics.compute_epochs(torch.stack(losses, 1), sizes, found, concatenate(labels, dim=1)), found
+        losses, sizes, predictions = list[Tensor](), list[int](), PredictionBuffer(dim=1)
+        for loss, probability, label in map(forward, batches):
+            losses.append(loss)
+            sizes.append(label.shape[1])
+            predictions.append(probability, label)
+    found, true = predictions.concatenated()
+    return metrics.compute_epochs(torch.stack(losses, 1), sizes, found, true), found
 
 
 @contextmanager

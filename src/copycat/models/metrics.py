@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from copycat.models.auroc import auroc, mean_auroc, to_float
+from copycat.models.auroc import MAX_SORTED, auroc, mean_auroc, to_float
 
 SCORE_NAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
 ALL_CLASS_SCORES = ("balanced_accuracy", "auroc")  # scores that are defined only where each class has an image
@@ -54,9 +55,14 @@ def _multi_label_scores(probability: Tensor, label: Tensor) -> dict[str, list[fl
     columns: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
     chunks = (torch.split(values, max(1, EPOCHS_PER_CHUNK // classes)) for values in (probability, label))
     for some, true in zip(*chunks, strict=True):
-        each = (values.transpose(1, 2).flatten(0, 1) for values in (some, true == 1))  # a row an epoch and class
-        for name, values in _binary_scores(*each).items():
-            columns[name] += np.array(values).reshape(-1, classes).mean(1).astype(dtype).tolist()
+        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in SCORE_NAMES}
+        at_once = max(1, MAX_SORTED // label.shape[1]) if len(some) == 1 else classes
+        for pair in zip(torch.split(some, at_once, 2), torch.split(true, at_once, 2), strict=True):
+            each = (values.transpose(1, 2).flatten(0, 1) for values in (pair[0], pair[1] == 1))  # [epochs · classes, N]
+            for name, values in _binary_scores(*each).items():
+                found[name].append(np.array(values).reshape(len(some), -1))
+        for name, parts in found.items():
+            columns[name] += np.concatenate(parts, axis=1).mean(1).astype(dtype).tolist()
     return columns
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from copycat.models.added_metrics import AddedMetric
-from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores, concatenate
+from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores
+from copycat.models.prediction_buffer import PredictionBuffer
 from copycat.models.shared_batches import SharedBatches
 
 
@@ -23,6 +24,7 @@ class StageMetrics:
         self.stage, self.classes, self.averages, self.added = stage, classes, reduction == "mean", added
         self.shared: SharedBatches | None = None
         """How ranks join their parts of batches; None for one rank."""
+        self._predictions = PredictionBuffer()
         self._clear()
 
     def _clear(self) -> None:
@@ -30,8 +32,7 @@ class StageMetrics:
         self._cost = torch.zeros(())
         self._first = torch.tensor(torch.nan)
         """Loss of the first batch, to return it exactly: multiplying and dividing by its weight may round."""
-        self._probabilities: list[Tensor] = []
-        self._labels: list[Tensor] = []
+        self._predictions.clear()
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor, images: int | None = None) -> None:
         """Add a batch: scalar loss, [B] or [B, classes] probabilities, and labels as int64.
@@ -43,8 +44,7 @@ class StageMetrics:
             self._first = loss
         self._cost = self._cost + loss.to(_sum_dtype(loss)) * weight
         self._weight += weight
-        self._probabilities.append(probability.detach())
-        self._labels.append(label)
+        self._predictions.append(probability.detach(), label)
         self.batches += 1
 
     def predictions(self) -> tuple[Tensor, Tensor]:
@@ -52,13 +52,10 @@ class StageMetrics:
 
         Every rank must call it.
         """
-        device = self._labels[-1].device  # earlier ones may come from a checkpoint
-        probability, label = (
-            concatenate([piece.to(device) for piece in pieces]) for pieces in (self._probabilities, self._labels)
-        )
+        probability, label = self._predictions.concatenated()
         if self.shared is None:
             return probability, label
-        sizes = [len(piece) for piece in self._labels]
+        sizes = self._predictions.sizes
         return self.shared.join(probability, sizes), self.shared.join(label, sizes)
 
     def state(self) -> dict[str, Any]:
@@ -77,7 +74,8 @@ class StageMetrics:
         self.batches, seen = state["batches"], state["seen"]
         self._cost, self._weight = seen["cost"], int(seen["weight"])
         kept = slice(None) if self.shared is None or self.shared.is_first else slice(0)
-        self._probabilities, self._labels = [seen["probability"][kept]], [seen["label"][kept]]
+        self._predictions.clear()
+        self._predictions.append(seen["probability"][kept], seen["label"][kept])
         self._first = self._mean(self._cost)
 
     def compute(self) -> tuple[Row, Tensor]:

@@ -1,15 +1,16 @@
 """Read and write predictions.csv: the final weights' class probabilities of validation and test images."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO, StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.config.atomic_write import write_whole
+from copycat.config.atomic_write import replaced_file
 from copycat.data.labels import label_codes, parse_codes
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.image_index import read_images, training_digests
@@ -20,6 +21,7 @@ COLUMNS = ("part", "index", "label")
 COLUMNS_OF_SEVERAL = ("part", "index", "labels")
 """Where images may have several classes: each cell has those of an image, as `0;2`."""
 PARTS = ("train", "val", "test")
+ROWS_CODED_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,20 @@ def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> N
     """Write predictions.csv from the predictions of each part."""
     first = next(iter(predictions.values()))
     classes, columns = first.probability.shape[1], COLUMNS_OF_SEVERAL if first.is_multi_label else COLUMNS
-    content = BytesIO()
-    text = TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
-    text.write(",".join([*columns, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
-    for part, predicted in predictions.items():  # row by row: as texts, numbers take many times the memory
-        for index, (true, row) in enumerate(zip(label_codes(predicted.label), predicted.probability, strict=True)):
-            text.write(",".join((part, str(index), true, *map(str, row))) + "\r\n")
-    write_whole(folder / FILE, content.getvalue())
+    with replaced_file(folder / FILE) as temporary, temporary.open("x", encoding="utf-8", newline="") as text:
+        text.write(",".join([*columns, *(f"probability_{place}" for place in range(classes))]) + "\r\n")
+        for part, predicted in predictions.items():  # row by row: as texts, numbers take many times the memory
+            for index, (true, row) in enumerate(_coded_rows(predicted)):
+                text.write(",".join((part, str(index), true, *map(str, row))) + "\r\n")
+        text.flush()
+        os.fsync(text.fileno())
+
+
+def _coded_rows(predicted: Predictions) -> Iterator[tuple[str, NDArray[np.floating]]]:
+    """Yield the label of each image as text, and its probabilities."""
+    for first in range(0, len(predicted.label), ROWS_CODED_TOGETHER):
+        some = slice(first, first + ROWS_CODED_TOGETHER)
+        yield from zip(label_codes(predicted.label[some]), predicted.probability[some], strict=True)
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:

@@ -97,6 +97,7 @@ class TrainingSession:
     def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train from the checkpoint before an epoch, or anew, then evaluate and record."""
         status, error, recorder = "completed", None, self.recorder
+        trim_memory()  # what reading the data left
         keep_memory()
         self.signals.last = self.last  # from here on a signal can save
         try:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from copycat.data import keyed_random
+from copycat.data.keyed_random import Words, hash_words
 from copycat.data.streams import derive_seed
 
 
@@ -103,6 +106,7 @@ def box_mask(image: Tensor, left: Tensor, top: Tensor, side: Tensor) -> Tensor:
 class UniformNumbers:
     """Draw the random numbers of all images of a part at once, anew each epoch.
 
+    Above KEYED_ABOVE images they are not stored, but computed for the images of each batch.
     So neither workers, nor the size or order of batches, nor earlier epochs change what an image gets.
     """
 
@@ -113,9 +117,19 @@ class UniformNumbers:
 
     def __call__(self, epoch: int, index: Tensor) -> Tensor:
         """Return float32 [B, draws] in [0, 1) for the images at `index`, on its device."""
+        if self.length > keyed_random.KEYED_ABOVE:
+            return self._compute(epoch, index)
         if epoch != self._epoch or self._drawn.device != index.device:
             own = torch.Generator().manual_seed(derive_seed("augmentation", self.seed, epoch))
             # on the CPU, so that every device gets the same numbers
             self._drawn = torch.rand(self.length, self.draws, generator=own).to(index.device)
             self._epoch = epoch
         return self._drawn[index]
+
+    def _compute(self, epoch: int, index: Tensor) -> Tensor:
+        key = derive_seed("augmentation", self.seed, epoch)
+        places: Words = index.cpu().numpy().astype(np.uint64)[:, None]
+        words = places * np.uint64(self.draws) + np.arange(self.draws, dtype=np.uint64)
+        hashed = hash_words(np.asarray(words, dtype=np.uint64), key)
+        uniform = (hashed >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)  # as torch.rand: 24 bits
+        return torch.from_numpy(uniform).to(index.device)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from copycat.config.errors import UserError
+from copycat.data.columns import TextColumn
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_scan import scan_folder
@@ -69,27 +70,32 @@ class Folder(ImageSource):
         """
         scan = scan_folder(self.root, min_classes=self.min_classes)
         self.classes, self.left_out, self.warnings = scan.classes, scan.left_out, scan.warnings
-        names = {part: [escape_name(file) for file, _ in listed] for part, listed in scan.parts.items()}
+        names = {part: _printable_names(listed.files) for part, listed in scan.parts.items()}
         groups = None if self.groups is None else find_groups(self.groups, names)
         listed = {
             part: LabeledImages(
                 images=LazyImages(
                     root=self.root.absolute(),
-                    files=[file for file, _ in files],
+                    files=each.files,
                     size=self.size,
                     fit=self.fit,
                     max_pixels=self.max_pixels,
                 ),
-                labels=[label for _, label in files],
+                labels=each.labels,
                 names=names[part],
                 groups=None if groups is None else groups[part],
             )
-            for part, files in scan.parts.items()
+            for part, each in scan.parts.items()
         }
         parts = self.read_parts(listed, root=self.root, key="data.root", where=f"files in {self.root}")
         if not self.multi_label:
             return parts
         return {name: join_labels(part, len(self.classes)) for name, part in parts.items()}
+
+
+def _printable_names(files: TextColumn) -> TextColumn:
+    """Return the files as text that can be printed and stored: the same column where they are UTF-8."""
+    return files if files.is_utf8 else TextColumn.of(map(escape_name, files))
 
 
 def join_labels(part: Part, classes: int) -> Part:

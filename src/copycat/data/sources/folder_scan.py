@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from copycat.config.errors import UserError
+from copycat.data.columns import TextColumn
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_walk import FolderWalk, LeftOut, ancestors
 from copycat.data.sources.root import HINT, check_root
@@ -24,14 +28,22 @@ _SUFFIX = re.compile(r"[-_ ]?(set|data|images|split)$")
 _CLASS_COUNT = {1: "a sub-folder", 2: "two or more sub-folders"}
 
 
+@dataclass(frozen=True)
+class ListedFiles:
+    """List the files of a part, relative to the root with forward slashes, and the index of each one's class."""
+
+    files: TextColumn
+    labels: NDArray[np.int64]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FolderScan:
     """List the image files below a root, in an order that depends on their names alone."""
 
     classes: Sequence[str]
     """Names of the classes as text that can be printed and stored."""
-    parts: Mapping[str, Sequence[tuple[str, int]]]
-    """Files of each part, relative to the root with forward slashes, and their labels."""
+    parts: Mapping[str, "ListedFiles"]
+    """Files of each part."""
     left_out: Sequence[LeftOut]
     warnings: Sequence[str]
     """One short line each."""
@@ -60,7 +72,7 @@ def _scan(root: Path, min_classes: int) -> FolderScan:
     folders = {part: _class_folders(folder, walk, min_classes) for part, folder in part_folders.items()}
     files = {
         part: {
-            name: list(walk.images(part_folders[part] / name, seen=ancestors(part_folders[part] / name)))
+            name: TextColumn.of(walk.images(part_folders[part] / name, seen=ancestors(part_folders[part] / name)))
             for name in names
         }
         for part, names in folders.items()
@@ -83,11 +95,10 @@ def _scan(root: Path, min_classes: int) -> FolderScan:
     return FolderScan(
         classes=[escape_name(name) for name in classes],
         parts={
-            part: [
-                (file.relative_to(root).as_posix(), label)
-                for label, name in enumerate(classes)
-                for file in by_class.get(name, ())
-            ]
+            part: ListedFiles(
+                TextColumn.joined([by_class[name] for name in classes if name in by_class]),
+                np.repeat(np.arange(len(classes)), [len(by_class.get(name, ())) for name in classes]),
+            )
             for part, by_class in files.items()
         },
         left_out=walk.left_out,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from copycat.data.columns import TextColumn
 from copycat.data.decode import FORMAT_HINTS, image_extensions, is_image
 from copycat.data.sources.file_names import escape_name
 
@@ -36,7 +37,7 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         OSError: where a folder cannot be listed.
     """
-    return list(FolderWalk(folder).images(folder, seen=set()))
+    return [folder / name for name in FolderWalk(folder).images(folder, seen=set())]
 
 
 @dataclass
@@ -49,31 +50,47 @@ class FolderWalk:
 
     def sub_folders(self, folder: Path) -> list[str]:
         """Return the names of a folder's sub-folders."""
-        return [entry.name for entry in _entries(folder) if entry.is_dir() and not _ignored_reason(entry)]
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not _ignored_reason(entry))
 
     def leave_out_files(self, folder: Path) -> None:
         """Leave out the files that lie beside a folder's sub-folders, and hidden sub-folders."""
-        for entry in _entries(folder):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if reason := _ignored_reason(entry):
                 self.leave(folder / entry.name, reason)
             elif not entry.is_dir() and entry.name != SYNTHETIC_MARKER:
                 self.leave(folder / entry.name, "in no class's folder")
 
-    def images(self, folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """Yield the images below a folder, each real folder once, so that circular links end."""
+    def images(self, folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[str]:
+        """Yield the images below a folder, relative to the root with forward slashes.
+
+        Each real folder is visited once, so that circular links end.
+        """
         if (identity := _identity(folder)) in seen:
             return
         seen.add(identity)
-        for entry in _entries(folder):
-            path = folder / entry.name
-            if reason := _ignored_reason(entry):
-                self.leave(path, reason)
-            elif entry.is_dir():
-                yield from self.images(path, seen=seen)
-            elif reason := self._exclusion_reason(entry):
-                self.leave(path, reason)
+        inside = folder.relative_to(self.root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        reasons: dict[str, str | None] = {}  # of entries that are no image; None of a folder
+        for name in TextColumn.of(self._sort_out(folder, reasons)).sorted():  # strings would take much more memory
+            if name not in reasons:
+                yield prefix + name
+            elif (reason := reasons[name]) is not None:
+                self.leave(folder / name, reason)
             else:
-                yield path
+                yield from self.images(folder / name, seen=seen)
+
+    def _sort_out(self, folder: Path, reasons: dict[str, str | None]) -> Iterator[str]:
+        """Yield the names in a folder, and note the reason of each that is no image."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if reason := _ignored_reason(entry):
+                    reasons[entry.name] = reason
+                elif entry.is_dir():
+                    reasons[entry.name] = None
+                elif reason := self._exclusion_reason(entry):
+                    reasons[entry.name] = reason
+                yield entry.name
 
     def leave(self, path: Path, reason: str) -> None:
         """Note a file, or a folder with its files, as left out."""
@@ -89,10 +106,6 @@ class FolderWalk:
         if ending in self.endings or (not ending and is_image(Path(entry.path))):
             return None
         return FORMAT_HINTS.get(ending, "no image")
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    return sorted(os.scandir(folder), key=lambda entry: entry.name)
 
 
 def _ignored_reason(entry: os.DirEntry[str]) -> str | None:

@@ -1,17 +1,21 @@
 """Decode labeled images of any origin into parts, in memory or on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from copycat.config.combinations import IMAGE_SIZE
 from copycat.config.errors import UserError
+from copycat.data.columns import DIGEST_BYTES, DigestColumn, select
 from copycat.data.decode import UnreadableImage
+from copycat.data.digest_cache import DigestCache
 from copycat.data.labels import count_classes
-from copycat.data.lazy_images import DigestCache, EncodedImages
+from copycat.data.lazy_images import EncodedImages
 from copycat.data.pixel_cache import PixelCache
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
@@ -23,7 +27,7 @@ class LabeledImages:
     """List the encoded images of one part."""
 
     images: EncodedImages
-    labels: Sequence[int | Sequence[int]]
+    labels: Sequence[int | Sequence[int]] | NDArray[np.int64]
     """Index of each image's class; of several classes an image, 1 for each that it has."""
     names: Sequence[str]
     """Name of each image, as text that can be printed and stored."""
@@ -142,37 +146,61 @@ class ImageSource:
             if store is not None:
                 store[index] = image
             if known is not None and stamp is not None:
-                known.entries[encoded.key(index)] = (*stamp, pixels)
+                known.add(encoded.key(index), stamp, pixels)
             return pixels
 
-        outcomes = list(parallel_map(read, count, what=f"Reading {name}"))
-        good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+        outcomes = _collect(parallel_map(read, count, what=f"Reading {name}"), count)
+        good = outcomes.good
         images: Tensor | Decoder = encoded if store is None else store
         if len(good) < count:
-            images = store[good] if store is not None else Subset(encoded, good)
+            images = store[torch.from_numpy(good)] if store is not None else Subset(encoded, good)
         return _make_part(listed, images, outcomes)
 
 
 def _read_cached(name: str, listed: LabeledImages, cache: PixelCache, *, in_memory: bool) -> tuple[Part, bool]:
     """Return a part of cached images, as `ImageSource._read_part` does."""
     cached = cache.load(name, listed.images, len(listed.labels))
-    return _make_part(listed, cached.images.read() if in_memory else cached.images, cached.outcomes)
+    outcomes = _collect(cached.outcomes, len(listed.labels))
+    return _make_part(listed, cached.images.read() if in_memory else cached.images, outcomes)
 
 
-def _make_part(
-    listed: LabeledImages, images: Tensor | Decoder, outcomes: Sequence[str | UnreadableImage]
-) -> tuple[Part, bool]:
+@dataclass(frozen=True)
+class Outcomes:
+    """Hold what came of reading the images of a part."""
+
+    digests: NDArray[np.uint8]
+    """Digest of each image that was listed, uint8 [N, 16]; undefined where it is unreadable."""
+    errors: Mapping[int, UnreadableImage]
+    """Error of each unreadable image, by index."""
+
+    @property
+    def good(self) -> NDArray[np.int64]:
+        """Return the indices of the readable images."""
+        return np.delete(np.arange(len(self.digests)), list(self.errors))
+
+
+def _collect(outcomes: Iterable[str | UnreadableImage], count: int) -> Outcomes:
+    """Collect the digest or the error of each image."""
+    digests = np.zeros((count, DIGEST_BYTES), dtype=np.uint8)
+    errors: dict[int, UnreadableImage] = {}
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, UnreadableImage):
+            errors[index] = outcome
+        else:
+            digests[index] = np.frombuffer(bytes.fromhex(outcome), dtype=np.uint8)
+    return Outcomes(digests, errors)
+
+
+def _make_part(listed: LabeledImages, images: Tensor | Decoder, outcomes: Outcomes) -> tuple[Part, bool]:
     """Return the part of readable images, and whether an image has too many pixels."""
-    good = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, str)]
-    bad = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, UnreadableImage)}
-    places = listed.places or listed.names
+    good, bad, places = outcomes.good, outcomes.errors, listed.places or listed.names
     part = Part(
         images=images,
-        labels=torch.tensor([listed.labels[index] for index in good], dtype=torch.int64),
-        names=[listed.names[index] for index in good],
-        digests=[outcome for outcome in outcomes if isinstance(outcome, str)],
+        labels=torch.from_numpy(np.asarray(listed.labels, dtype=np.int64)[good]),
+        names=select(listed.names, good) if bad else listed.names,
+        digests=DigestColumn(outcomes.digests[good] if bad else outcomes.digests),
         unreadable=[f"{places[index]}: {error.reason}" for index, error in bad.items()],
-        groups=None if listed.groups is None else [listed.groups[index] for index in good],
+        groups=None if listed.groups is None else select(listed.groups, good),
         encoded=Subset(listed.images, good) if bad else listed.images,
     )
     return part, any(error.is_too_large for error in bad.values())

@@ -43,7 +43,7 @@ _summaries_by_count: WeakKeyDictionary[DataModule, dict[int, list[Summary]]] = W
 def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
     order = data.loader("train", shuffle=data.shuffle).batch_sampler
     order.set_epoch(0)
-    index = order.indices()[: order.batch_size]
+    index = order.sequence()[: order.batch_size]
     if data.mixing is None:  # mixing may add any image of the batch to the first ones
         index = index[:count]
     part = data.parts["train"]
