@@ -124,7 +124,8 @@ def _check_labels(loss: Loss, data: DataModule) -> None:
 
 def _check_late_targets(config: Config) -> None:
     """Check the nodes that are built in the run folder, before a large data set is read."""
-    check_node("trainer", _without(config["trainer"], OWN_TRAINER_KEYS))
+    unfilled = [name for name in ("num_nodes",) if config["trainer"].get(name) is None]  # ranks fill it in
+    check_node("trainer", _without(config["trainer"], [*OWN_TRAINER_KEYS, *unfilled]))
     for group in ("callbacks", "logger"):
         for name, node in (config[group] or {}).items():
             if node is not None:

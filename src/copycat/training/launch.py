@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from copycat.training.standard_streams import printing_on_first_rank
 
 FOLDER, FOLDER_VARIABLE = "folder", "COPYCAT_FOLDER_FILE"
 """File in which the first rank names its run folder to the agent, and the variable that names the file."""
+TRACEBACK = "traceback"
+"""File in which a rank leaves the traceback of an error before the run had a folder."""
 SHUTDOWN_SECONDS = 15
 """Time that ranks have to save and end, after a signal or after another rank failed."""
 GRACE_SECONDS = 5
@@ -74,6 +77,10 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             ended, reason = {}, _describe_death(failure)
         if "error" in ended:
             raise (LockedError if ended["kind"] == "locked" else UserError)(ended["error"])
+        if not place.exists() and (told := place.with_name(TRACEBACK)).exists():
+            crash = RuntimeError(f"{reason}: {told.read_text(encoding='utf-8').splitlines()[-1]}")
+            crash.add_note(told.read_text(encoding="utf-8"))
+            raise crash
         if not place.exists():
             raise UserError(f"trainer.devices: expected {world_size(trainer)} ranks to start; {reason or 'none did'}.")
         return _read_result(Path(place.read_text(encoding="utf-8")), reason)
@@ -115,7 +122,8 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
 
     A rank that failed ends its process, so that the agent ends the others.
     """
-    os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
+    if sys.platform != "win32":
+        os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
     exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
     os.environ[FOLDER_VARIABLE] = place
     with printing_on_first_rank():
@@ -126,6 +134,9 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
         except UserError as error:
             return {"error": str(error), "kind": "usage"}
         except RankError:
+            sys.exit(FAILED)
+        except Exception:
+            Path(place).with_name(TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
             sys.exit(FAILED)
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)

@@ -165,6 +165,8 @@ def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.T
         UserError: where it cannot be built, or is no Trainer.
     """
     set_deterministic(node)
+    if "strategy" in node and "strategy" not in settings:  # what looks at a network alone needs no ranks
+        settings |= {"strategy": "auto", "devices": 1, "num_nodes": 1}
     trainer = instantiate_target(
         "trainer",
         {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS and name not in settings},
