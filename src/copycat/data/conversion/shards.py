@@ -48,6 +48,7 @@ class ShardFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clean(planned)
+            write_whole(self.folder / MANIFEST, self.about.dump())  # without shards: an unfinished conversion
             indices = list(show_progress(self._write_each(planned), total=len(planned), what="Converting shards"))
             shards = {index.file: content_digest(index.dump()) for index, _ in indices}
             write_whole(self.folder / MANIFEST, replace(self.about, shards=shards).dump())

@@ -8,12 +8,13 @@ from hashlib import blake2b
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.suggestions import first_line
 from copycat.data.decode import decoder_versions
 from copycat.data.lazy_images import DigestCache
 from copycat.data.sources.storage import LocalStorage, Storage
 
 MANIFEST = "copycat.json"
-"""File that marks a whole conversion; it is written last."""
+"""File that marks a conversion; it lists the shards once all are written."""
 SCHEMA = 1
 COPIES = {"shards": ".parquet", "webdataset": ".tar"}
 """Forms of a data set in files, with the ending of each file; an index with the ending .json lies beside it."""
@@ -82,7 +83,7 @@ class Manifest:
     settings: Sequence[Any]
     """Size, fit, limit of pixels and versions of decoders for which `ShardIndex.pixels` are valid."""
     shards: Mapping[str, str]
-    """Digest of the index file of each shard, in order."""
+    """Digest of the index file of each shard, in order; none before all are written."""
 
     def dump(self) -> bytes:
         """Return the content of the manifest."""
@@ -98,19 +99,24 @@ def read_manifest(storage: Storage) -> Manifest | None:
     """Return the manifest of a conversion; None where there is none.
 
     Raises:
-        UserError: where it is damaged, or of a later version.
+        UserError: where it cannot be read, or is damaged, of a later version, or of an interrupted conversion.
     """
     try:
         content = storage.read(MANIFEST)
-    except (OSError, KeyError):
+    except FileNotFoundError:
         return None
+    except Exception as error:  # of as many types as fsspec has file systems
+        raise UserError(f"data.root: can't read {MANIFEST}: {first_line(error)}.") from error
     try:
         values = json.loads(content)
         if values.pop("schema") != SCHEMA:
             raise UserError(f"data.root: expected {MANIFEST} of schema {SCHEMA}; got another. Update Copycat.")
-        return Manifest(**values)
+        manifest = Manifest(**values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"data.root: {MANIFEST} is damaged. Type copycat data convert again.") from error
+    if not manifest.shards:
+        raise UserError("data.root: expected a whole conversion; it was interrupted. Type copycat data convert again.")
+    return manifest
 
 
 def read_index(storage: Storage, shard: str, digest: str) -> ShardIndex:

@@ -97,12 +97,13 @@ def plain_columns(schema: Any) -> list[str]:
 def read_columns(storage: Storage, name: str, schema: Any, image: str) -> tuple[dict[str, list[str]], list[str]]:
     """Read the columns of a file that hold numbers or text, and the file names that its images have."""
     from pyarrow import types
-    from pyarrow.parquet import read_table
+    from pyarrow.parquet import ParquetFile
 
     path = "path" if types.is_struct(schema.field(image).type) and _has_path(schema.field(image).type) else None
     plain = plain_columns(schema)
     wanted = [*plain, f"{image}.{path}"] if path else plain
-    table = read_table(storage.open(name), columns=wanted)
+    with ParquetFile(storage.open(name)) as file:
+        table = file.read(columns=wanted)
     classes = stated_classes(schema)
     columns = {column: to_texts(table[column], classes.get(column)) for column in plain}
     if path is None:

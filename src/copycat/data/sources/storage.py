@@ -13,6 +13,9 @@ from copycat.config.suggestions import first_line
 from copycat.data.lazy_images import Stamp
 from copycat.data.sources.file_names import is_address
 
+S3_ENDPOINT = "AWS_ENDPOINT_URL"
+"""Environment variable of the address of a server that speaks S3's protocol."""
+
 
 class Storage(Protocol):
     """Read files by name; each process opens its own, and the storage can be pickled."""
@@ -120,11 +123,11 @@ class RemoteStorage:
         return int(about["size"] or 0), int.from_bytes(blake2b(version.encode(), digest_size=7).digest())
 
     def _open(self) -> tuple[Any, str]:
-        return _open_file_system(self.address, os.getpid())
+        return _open_file_system(self.address, os.environ.get(S3_ENDPOINT), os.getpid())
 
 
 @cache
-def _open_file_system(address: str, _process: int) -> tuple[Any, str]:
+def _open_file_system(address: str, endpoint: str | None, _process: int) -> tuple[Any, str]:
     """Open the file system of an address once a process: clients with threads and connections don't survive a fork."""
     from fsspec.core import url_to_fs
     from fsspec.implementations.arrow import ArrowFSWrapper
@@ -138,4 +141,4 @@ def _open_file_system(address: str, _process: int) -> tuple[Any, str]:
         return files, folder.rstrip("/")
     from pyarrow.fs import S3FileSystem
 
-    return ArrowFSWrapper(S3FileSystem(endpoint_override=os.environ.get("AWS_ENDPOINT_URL"))), path
+    return ArrowFSWrapper(S3FileSystem(endpoint_override=endpoint)), path
