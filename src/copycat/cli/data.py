@@ -167,11 +167,12 @@ def _check_writable(flag: str, path: Path) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
+    words = conversion_words(arguments.origin, arguments.overrides)
     check_target(arguments.origin, arguments.folder, arguments.to)
     from copycat.config.compose import compose
     from copycat.config.own_modules import allow_own_modules
 
-    config = compose(conversion_words(arguments.origin, arguments.overrides), check_data=False).config
+    config = compose(words, check_data=False).config
     allow_own_modules(config)
     check_image_folder(config)
     from copycat.data.conversion.convert import convert

@@ -1,9 +1,6 @@
 """Parquet files that other programs wrote, on disk and at addresses."""
 
-import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.sources.folder import Folder
 from tests.support.conversions import convert_folder, load_rows, make_source
 from tests.support.images import load_folder, stack_images, write_image_folder
+from tests.support.web_server import serve_folder
 
 FILES = ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
 LABELS = ["cat", "cat", "cat", "dog", "dog"]
@@ -148,30 +146,17 @@ def test_shards_in_a_store_of_fsspec_are_those_of_the_folder(workers: int, many:
         store.rm("/pets", recursive=True)
 
 
-@pytest.fixture
-def http_server(tmp_path: Path) -> Iterator[str]:
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.mark.parametrize("workers", [0, 2])
-def test_shards_of_an_http_server_are_those_of_the_folder(
-    workers: int, http_server: str, many: Path, tmp_path: Path
-) -> None:
+def test_shards_of_an_http_server_are_those_of_the_folder(workers: int, many: Path, tmp_path: Path) -> None:
     convert_folder(many, tmp_path / "rows", rows=5)
-    check_address(f"{http_server}/rows", many, workers=workers)
-    with pytest.raises(UserError, match=r"^data\.root: "):
-        load_rows("shards", f"{http_server}/nowhere")
+    with serve_folder(tmp_path) as address:
+        check_address(f"{address}/rows", many, workers=workers)
+        one = load_rows("shards", f"{address}/rows/train-00001.parquet", memory_mb=0)["train"]
+        assert one.digests == load_folder(many)["train"].digests[5:10]
+        with pytest.raises(UserError, match=r"^data\.root: expected Parquet files; http.*/nowhere has none"):
+            load_rows("shards", f"{address}/nowhere")
+    with pytest.raises(UserError, match=r"^data\.root: can't read copycat\.json: "):
+        load_rows("shards", f"{address}/rows")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def recognize_form(origin: str) -> str:
         UserError: where there is nothing at the path.
     """
     if is_address(origin):
-        return "shards"
+        return "webdataset" if origin.endswith(".tar") else "shards"
     path = Path(origin).expanduser()
     if path.is_file():
         return {".parquet": "shards", ".tar": "webdataset"}.get(path.suffix.lower(), "csv")

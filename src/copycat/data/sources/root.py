@@ -56,6 +56,19 @@ def check_rows_root(root: str) -> None:
         raise UserError(f"data.root: expected a folder, a file or an address; {root} is not there.")
 
 
+def list_row_files(root: Path) -> tuple[Path, list[str]]:
+    """Return the folder of shards, tars or a Lance data set, and the names of all files in it.
+
+    Raises:
+        UserError: where they are not on this machine.
+    """
+    if root.is_file():
+        return root.parent, [root.name]
+    if not root.is_dir():
+        raise UserError(f"--data: expected a run whose data lies on this machine; got {root}.")
+    return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
 ROW_OPTIONS = ("shards", "webdataset", "lance")
 """Options of data whose root may be a folder, a file or an address."""
 CHECKS: Mapping[str, tuple[str, Callable[[Path], None]]] = {"folder": ("root", check_root), "csv": ("file", check_file)}

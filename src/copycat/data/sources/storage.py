@@ -16,6 +16,9 @@ from copycat.data.sources.file_names import is_address
 S3_ENDPOINT = "AWS_ENDPOINT_URL"
 """Environment variable of the address of a server that speaks S3's protocol."""
 
+FILE_ENDINGS = (".parquet", ".tar")
+"""Endings of addresses of one file; others are of folders."""
+
 
 class Storage(Protocol):
     """Read files by name; each process opens its own, and the storage can be pickled."""
@@ -44,7 +47,9 @@ def open_storage(root: str) -> tuple[Storage, list[str] | None]:
     """
     if is_address(root):
         require_package("fsspec", wanted_by=f"data.root={root}")
-        return RemoteStorage(root.rstrip("/")), None
+        folder, _, name = root.rstrip("/").rpartition("/")
+        is_file = name.lower().endswith(FILE_ENDINGS)
+        return (RemoteStorage(folder), [name]) if is_file else (RemoteStorage(f"{folder}/{name}"), None)
     path = Path(root).expanduser().absolute()
     if path.is_file():
         return LocalStorage(path.parent), [path.name]
