@@ -5,9 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from copycat.data.conversion.images import ImageRow
-
-GROUP_ROWS = 16
-"""Images of a row group: to read one image reads them all."""
+from copycat.data.sources.shards import GROUP_ROWS, IMAGE_COLUMN
 
 
 def write_parquet(path: Path, rows: Iterable[ImageRow]) -> None:
@@ -17,11 +15,11 @@ def write_parquet(path: Path, rows: Iterable[ImageRow]) -> None:
 
     text = pa.string()
     image = pa.struct({"bytes": pa.binary(), "path": text})
-    schema = pa.schema({"image": image, "label": text, "split": text, "group": text})
+    schema = pa.schema({IMAGE_COLUMN: image, "label": text, "split": text, "group": text})
     with ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
         for some in _batches(rows, GROUP_ROWS):
             cells = {
-                "image": [{"bytes": row.content, "path": row.name} for row in some],
+                IMAGE_COLUMN: [{"bytes": row.content, "path": row.name} for row in some],
                 "label": [row.label for row in some],
                 "split": [row.part for row in some],
                 "group": [row.group for row in some],

@@ -17,7 +17,7 @@ from copycat.data.sources.storage import Storage
 
 USUAL_IMAGES = ("image", "img", "jpg", "png", "bytes", "content")
 """Names of the column of images where types leave it open, in lower case."""
-OPEN_FILES, KEPT_GROUPS = 16, 4
+OPEN_FILES, KEPT_GROUPS = 64, 4
 """Footers and row groups that each process keeps."""
 
 
@@ -125,7 +125,7 @@ class ParquetReader:
     storage: Storage
     files: Sequence[str]
     groups: Sequence[Sequence[int]]
-    """Number of rows of each row group of each file; none where its footer cannot be read."""
+    """Number of rows of each row group of each file."""
     counts: Sequence[int]
     """Number of rows of each file."""
     column: str
@@ -182,8 +182,8 @@ class _ProcessState:
                         self.open.popitem(last=False)[1].close()
                 self.open.move_to_end(file)
                 # in this thread: a pool of threads, as of pyarrow, may not survive a fork
-                table = self.open[file].read_row_group(group, columns=[reader.column], use_threads=False)
-                self.kept[key] = table[reader.column].combine_chunks()
+                cells = self.open[file].read_row_group(group, columns=[reader.column], use_threads=False)[reader.column]
+                self.kept[key] = cells.chunk(0) if cells.num_chunks == 1 else cells  # which would be copied
                 if len(self.kept) > KEPT_GROUPS:
                     self.kept.popitem(last=False)
             self.kept.move_to_end(key)

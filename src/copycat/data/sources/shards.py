@@ -19,8 +19,8 @@ from copycat.data.sources.row_source import RowSource
 from copycat.data.sources.row_table import Rows, Shard
 from copycat.data.sources.storage import Storage, open_storage
 
-IMAGE_COLUMN = "image"
-"""Column of the images in shards that `copycat data convert` writes."""
+IMAGE_COLUMN, GROUP_ROWS = "image", 16
+"""Column of the images, and images of a row group, in shards that `copycat data convert` writes, by their schema."""
 
 
 class Shards(RowSource):
@@ -69,13 +69,8 @@ class Shards(RowSource):
 
     def _read_converted(self, storage: Storage, manifest: Manifest) -> Rows:
         def make_reader(indices: Sequence[ShardIndex]) -> ParquetReader:
-            groups = []
-            for index in indices:
-                try:
-                    groups.append(read_footer(storage, index.file).groups)
-                except Exception:  # its rows are reported one by one, by the same error
-                    groups.append([])
             counts = [len(index.names) for index in indices]
+            groups = [[min(GROUP_ROWS, count - start) for start in range(0, count, GROUP_ROWS)] for count in counts]
             return ParquetReader(storage, [index.file for index in indices], groups, counts, IMAGE_COLUMN)
 
         return list_converted_rows(
