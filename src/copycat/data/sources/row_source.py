@@ -16,7 +16,7 @@ from copycat.data.sources.file_names import escape_name, is_address
 from copycat.data.sources.folder_scan import PART_FOLDERS, PART_OF_WORD
 from copycat.data.sources.groups import find_groups
 from copycat.data.sources.image_source import ImageSource, LabeledImages
-from copycat.data.sources.row_table import RowImages, Rows
+from copycat.data.sources.row_table import Places, RowImages, Rows
 from copycat.data.split import Part
 
 _WORD = re.compile("[a-z]+")
@@ -135,12 +135,12 @@ class RowSource(ImageSource):
         groups: Sequence[str] | None,
     ) -> LabeledImages:
         images = RowImages.of(data, rows, size=self.size, fit=self.fit, max_pixels=self.max_pixels)
-        names = [escape_name(name) or place for name, place in zip(images.names, images.places, strict=True)]
+        names = [escape_name(name) or images.key(index) for index, name in enumerate(images.names)]
         return LabeledImages(
             images=images,
             labels=labels,
             names=names,
-            places=[name if name == at else f"{at}: {name}" for name, at in zip(names, images.places, strict=True)],
+            places=Places(images),
             groups=groups,
             digests=None if data.pixels is None else [data.pixels[row] for row in rows],
         )

@@ -81,40 +81,30 @@ class Rows:
         """Return the first row of each shard."""
         return np.cumsum([0, *(shard.rows for shard in self.shards)][:-1], dtype=np.int64)
 
-    def find_places(self, rows: Sequence[int]) -> list[str]:
-        """Return where messages find rows: their shard, with their number in it."""
-        starts = self.starts
-        shards = np.searchsorted(starts, np.asarray(rows), side="right") - 1
-        return [
-            f"{self.shards[shard].name}[{row - starts[shard]}]"
-            for row, shard in zip(rows, shards.tolist(), strict=True)
-        ]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RowImages(EncodedCells):
-    """Decode the images of some rows."""
+    """Decode the images of some rows; what a shard's rows share is held once a shard."""
 
     reader: RowReader
     rows: NDArray[np.int64]
     names: Sequence[str]
-    places: Sequence[str]
-    stamps: Sequence[Stamp]
-    contents: Sequence[str] | None = None
+    shards: Sequence[Shard]
+    starts: NDArray[np.int64]
+    """First row of each shard."""
+    contents: NDArray[np.bytes_] | None = None
     """Recorded digest of each encoded image, which its bytes must have."""
 
     @classmethod
     def of(cls, data: Rows, rows: Sequence[int], **settings: Any) -> "RowImages":
         """Return the images of some rows of a data set; `settings` are size, fit and max_pixels."""
-        chosen = np.asarray(rows, dtype=np.int64)
-        shards = np.searchsorted(data.starts, chosen, side="right") - 1
         return cls(
             reader=data.reader,
-            rows=chosen,
+            rows=np.asarray(rows, dtype=np.int64),
             names=[data.names[row] for row in rows],
-            places=data.find_places(rows),
-            stamps=[data.shards[shard].stamp for shard in shards.tolist()],
-            contents=None if data.contents is None else [data.contents[row] for row in rows],
+            shards=data.shards,
+            starts=data.starts,
+            contents=None if data.contents is None else np.array([data.contents[row] for row in rows], dtype="S"),
             **settings,
         )
 
@@ -133,20 +123,40 @@ class RowImages(EncodedCells):
         Raises:
             UnreadableImage: where the row is damaged, or has other bytes than were converted.
         """
-        name = Path(self.names[index] or self.places[index])
+        name = Path(self.names[index] or self.key(index))
         try:
             content = self.reader.read(int(self.rows[index]))
         except Exception as error:  # pyarrow, fsspec and Lance raise many types for damaged and missing files
             text = str(error).partition("\n")[0] or type(error).__name__
             raise UnreadableImage(name, f"damaged: {text[:300]}") from error
-        if self.contents is not None and content_digest(content) != self.contents[index]:
+        if self.contents is not None and content_digest(content).encode() != self.contents[index]:
             raise UnreadableImage(name, f"damaged: {OTHER_CONTENT}")
         return name, content
 
     def key(self, index: int) -> str:
-        """Return shard and row."""
-        return self.places[index]
+        """Return the name of the shard, with the row's number in it."""
+        shard = self._find_shard(index)
+        return f"{self.shards[shard].name}[{self.rows[index] - self.starts[shard]}]"
 
     def stamp(self, index: int) -> Stamp:
         """Return the stamp of the image's shard."""
-        return self.stamps[index]
+        return self.shards[self._find_shard(index)].stamp
+
+    def _find_shard(self, index: int) -> int:
+        return int(np.searchsorted(self.starts, self.rows[index], side="right")) - 1
+
+
+@dataclass(frozen=True)
+class Places(Sequence[str]):
+    """Find where messages say that images lie: their shards and rows, and their names where they have some."""
+
+    images: RowImages
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the place of an image."""
+        name = escape_name(self.images.names[index])
+        return f"{self.images.key(index)}: {name}" if name else self.images.key(index)
