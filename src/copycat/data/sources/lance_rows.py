@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
@@ -23,12 +23,15 @@ RECORDED = ("name", "content", "pixels")
 class LanceReader:
     """Read encoded images by row; each process opens the data set for itself."""
 
-    start_method: ClassVar[str | None] = "spawn"  # its threads don't survive a fork
-
     root: str
     version: int
     column: str
     state: "_Opened" = field(default_factory=lambda: _Opened(), repr=False, compare=False)
+
+    @property
+    def start_method(self) -> str:
+        """Return `spawn`: the threads of Lance don't survive a fork."""
+        return "spawn"
 
     def read(self, row: int) -> bytes:
         """Return the encoded image of a row."""

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
@@ -120,8 +120,6 @@ def _has_path(kind: Any) -> bool:
 class ParquetReader:
     """Read encoded images by row: a row group at a time, of which each process keeps the last few."""
 
-    start_method: ClassVar[str | None] = None
-
     storage: Storage
     files: Sequence[str]
     groups: Sequence[Sequence[int]]
@@ -130,6 +128,11 @@ class ParquetReader:
     """Number of rows of each file."""
     column: str
     state: "_ProcessState" = field(default_factory=lambda: _ProcessState(), repr=False, compare=False)
+
+    @property
+    def start_method(self) -> str | None:
+        """Return how processes start that read from this storage."""
+        return self.storage.start_method
 
     def read(self, row: int) -> bytes:
         """Return the encoded image of a row."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,9 @@ OTHER_CONTENT = "its bytes are not those that were converted"
 class RowReader(Protocol):
     """Read encoded images by their row; it opens files in the process that reads, and can be pickled."""
 
-    start_method: ClassVar[str | None]
-    """How processes start that read; None: as usual on this system."""
+    @property
+    def start_method(self) -> str | None:
+        """Return how processes start that read; None: as usual on this system."""
 
     def read(self, row: int) -> bytes:
         """Return the encoded image of a row; any exception means that the row is damaged."""

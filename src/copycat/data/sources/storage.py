@@ -23,6 +23,10 @@ FILE_ENDINGS = (".parquet", ".tar")
 class Storage(Protocol):
     """Read files by name; each process opens its own, and the storage can be pickled."""
 
+    @property
+    def start_method(self) -> str | None:
+        """Return how processes start that read; None: as usual on this system."""
+
     def list_files(self, ending: str) -> list[str]:
         """Return the names of all files with this ending, sorted; sub-folders included."""
 
@@ -64,6 +68,10 @@ class LocalStorage:
 
     folder: Path
 
+    @property
+    def start_method(self) -> None:
+        """Return None: any process reads files."""
+
     def list_files(self, ending: str) -> list[str]:
         """Return the names of all files with this ending that are not hidden."""
         found = (path.relative_to(self.folder) for path in self.folder.rglob(f"*{ending}") if path.is_file())
@@ -94,6 +102,11 @@ class RemoteStorage:
     """Read files below an address, by fsspec; `s3://` by the client of pyarrow, which needs no further package."""
 
     address: str
+
+    @property
+    def start_method(self) -> str | None:
+        """Return `spawn` for S3, whose client has threads that don't survive a fork; fsspec starts its own anew."""
+        return "spawn" if self.address.startswith("s3://") else None
 
     def list_files(self, ending: str) -> list[str]:
         """Return the names of all files with this ending."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import ClassVar
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
@@ -23,8 +22,6 @@ from copycat.data.sources.tar_index import Sample, read_tar_index
 class TarReader:
     """Read encoded images of tars by row, each at its offset."""
 
-    start_method: ClassVar[str | None] = None
-
     storage: Storage
     files: Sequence[str]
     offsets: Sequence[Sequence[tuple[int, int]]]
@@ -34,6 +31,11 @@ class TarReader:
     def starts(self) -> Sequence[int]:
         """Return the first row of each file."""
         return [0, *accumulate(map(len, self.offsets))][:-1]
+
+    @property
+    def start_method(self) -> str | None:
+        """Return how processes start that read from this storage."""
+        return self.storage.start_method
 
     def read(self, row: int) -> bytes:
         """Return the encoded image of a row."""
