@@ -54,7 +54,7 @@ def test_a_run_on_shards_at_an_address_is_rerun_from_there(
         call_copycat("rerun", run)
     assert "identical: 3 epochs" in capsys.readouterr().out
     call_copycat("rerun", run, status=2)
-    assert "data.root: can't read copycat.json: " in capsys.readouterr().err
+    assert "data.root: expected a data set that can be read; " in capsys.readouterr().err
     call_copycat("rerun", run, "--data", "rows")
     assert "identical: 3 epochs" in capsys.readouterr().out
     call_copycat("pack", run, "it.zip", "--data", status=2)

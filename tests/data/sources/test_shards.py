@@ -155,7 +155,7 @@ def test_shards_of_an_http_server_are_those_of_the_folder(workers: int, many: Pa
         assert one.digests == load_folder(many)["train"].digests[5:10]
         with pytest.raises(UserError, match=r"^data\.root: expected Parquet files; http.*/nowhere has none"):
             load_rows("shards", f"{address}/nowhere")
-    with pytest.raises(UserError, match=r"^data\.root: can't read copycat\.json: "):
+    with pytest.raises(UserError, match=r"^data\.root: expected a data set that can be read; "):
         load_rows("shards", f"{address}/rows")
 
 

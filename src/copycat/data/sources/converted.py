@@ -106,7 +106,7 @@ def read_manifest(storage: Storage) -> Manifest | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # of as many types as fsspec has file systems
-        raise UserError(f"data.root: can't read {MANIFEST}: {first_line(error)}.") from error
+        raise UserError(f"data.root: expected a data set that can be read; {first_line(error)}.") from error
     try:
         values = json.loads(content)
         if values.pop("schema") != SCHEMA:

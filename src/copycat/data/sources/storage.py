@@ -114,7 +114,9 @@ class RemoteStorage:
         try:
             found = files.find(folder)
         except Exception as error:  # of as many types as fsspec has file systems
-            raise UserError(f"data.root: can't list {self.address}: {first_line(error)}.") from error
+            raise UserError(
+                f"data.root: expected files that can be listed at {self.address}; {first_line(error)}."
+            ) from error
         names = (path.removeprefix(folder).lstrip("/") for path in found if path.endswith(ending))
         return sorted(names)
 
