@@ -64,7 +64,8 @@ def test_a_second_conversion_keeps_whole_shards_and_mends_others(pets: Path, tmp
     assert convert_folder(pets, to).kept == 3
     (to / "train-00000.parquet").write_bytes(b"cut")
     (to / "train-00002.json").unlink()
-    (to / ".train-00001.parquet.ab12cd").write_bytes(b"of a killed conversion")
+    for name in (".train-00001.parquet.ab12cd", ".train-00001.json.ab12cd", ".copycat.json.0123ef"):
+        (to / name).write_bytes(b"of a killed conversion")
     (to / "copycat.json").unlink()
     assert convert_folder(pets, to).kept == 1
     assert read_files(to) == written

@@ -147,6 +147,16 @@ def test_a_damaged_index_is_one_clear_line(form: str, pets: Path, tmp_path: Path
         load_rows(form, tmp_path / "rows")
 
 
+@pytest.mark.parametrize("content", ["[]", "{", '{"schema": 1}', "elsewhere"])
+def test_a_damaged_manifest_is_one_clear_line(content: str, pets: Path, tmp_path: Path) -> None:
+    convert_folder(pets, tmp_path / "rows")
+    manifest = tmp_path / "rows/copycat.json"
+    text = manifest.read_text().replace("train-00001", "../train-00001") if content == "elsewhere" else content
+    manifest.write_text(text)
+    with pytest.raises(UserError, match=r"^data\.root: copycat\.json is damaged\. Type copycat data convert again\."):
+        load_rows("shards", tmp_path / "rows")
+
+
 @pytest.mark.parametrize("form", CONVERTED)
 def test_a_wrong_root_or_column_is_one_clear_line(form: str, pets: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^data\.root: "):

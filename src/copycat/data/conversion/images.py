@@ -93,8 +93,8 @@ def plan_shards(name: str, part: Part, classes: Sequence[str], *, rows: int) -> 
                 names=names[indices.start : indices.stop],
                 labels=labels[indices.start : indices.stop],
                 class_indices=class_indices and class_indices[indices.start : indices.stop],
-                groups=None if part.groups is None else part.groups[indices.start : indices.stop],
-                pixels=part.digests[indices.start : indices.stop],
+                groups=None if part.groups is None else list(part.groups[indices.start : indices.stop]),
+                pixels=list(part.digests[indices.start : indices.stop]),
             )
         )
     return planned

@@ -1,5 +1,6 @@
 """Write a data set into shards, each whole or not at all, and go on where a conversion was killed."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from copycat.data.sources.converted import COPIES, MANIFEST, Manifest, ShardInde
 
 Write = Callable[[Path, Iterable[ImageRow]], Any]
 WRITERS: Mapping[str, Write] = {"shards": write_parquet, "webdataset": write_tar}
+
+UNFINISHED = re.compile(r"\.((train|val|test)-\d{5,}\.(parquet|tar|json)|copycat\.json)\.[0-9a-f]{6}")
+"""Temporary names of files that a killed conversion leaves, see `replaced_file`."""
 
 
 def write_shards(folder: Path, planned: Sequence[PlannedShard], about: Manifest) -> int:
@@ -64,7 +68,7 @@ class ShardFolder:
         for path in sorted(self.folder.iterdir()):
             shard = path.with_suffix(ending)
             is_ours = path.name == MANIFEST or (path.suffix in (ending, ".json") and _is_stem(path.stem))
-            is_unfinished = path.name.startswith(".") and ending in path.name
+            is_unfinished = UNFINISHED.fullmatch(path.name) is not None
             if is_unfinished or (is_ours and path.name != MANIFEST and shard.name not in wanted):
                 path.unlink()
             elif not is_ours:

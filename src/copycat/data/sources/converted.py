@@ -10,7 +10,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.data.decode import decoder_versions
-from copycat.data.lazy_images import DigestCache
+from copycat.data.digest_cache import DigestCache
 from copycat.data.sources.storage import LocalStorage, Storage
 
 MANIFEST = "copycat.json"
@@ -112,6 +112,8 @@ def read_manifest(storage: Storage) -> Manifest | None:
         if values.pop("schema") != SCHEMA:
             raise UserError(f"data.root: expected {MANIFEST} of schema {SCHEMA}; got another. Update Copycat.")
         manifest = Manifest(**values)
+        if any("/" in name or "\\" in name for name in dict(manifest.shards)):
+            raise ValueError("a shard in another folder")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"data.root: {MANIFEST} is damaged. Type copycat data convert again.") from error
     if not manifest.shards:
@@ -146,7 +148,7 @@ def is_whole(storage: Storage, index: ShardIndex, known: DigestCache) -> bool:
             return True
         if (digest := known.find(index.file, stamp)) is None:
             digest = content_digest(storage.read(index.file))
-            known.entries[index.file] = (*stamp, digest)
+            known.add(index.file, stamp, digest)
     except OSError:
         return False
     return digest == index.digest

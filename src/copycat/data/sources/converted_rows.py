@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from copycat.data.lazy_images import DigestCache
+from copycat.data.digest_cache import DigestCache
 from copycat.data.sources.converted import (
     MANIFEST,
     Manifest,
