@@ -30,6 +30,10 @@ NEEDS = {
     "scheduler=one_cycle": ["optimizer=adam"],
     "data=csv": ["data.file=labels.csv"],
     "data=hub": ["data.name=cifar10"],
+    "data=hf": ["data.name=rows"],
+    "data=shards": ["data.root=rows"],
+    "data=webdataset": ["data.root=rows"],
+    "data=lance": ["data.root=rows"],
     "augmentation=pipeline": ["augmentation.transforms=[{_target_:kornia.augmentation.RandomHorizontalFlip}]"],
 }
 STRANGE = ("timm", "torchvision")

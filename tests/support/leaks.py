@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.commands import get_server_process
 
-SHARED_THREADS = ("tqdm_monitor", "Reloader")
-"""Parts of the names of threads that a library starts and cannot end: those of tqdm, and of TensorBoard's server."""
+SHARED_THREADS = ("tqdm_monitor", "Reloader", "fsspecIO")
+"""Parts of the names of threads that a library starts and cannot end: of tqdm, TensorBoard's server and fsspec."""
 SHARED_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "loky", "chromium --type=")
 """Parts of the command lines of processes started once for the whole process, or by a browser for all its pages."""
 

@@ -15,7 +15,7 @@ from copycat.archives.zip_layout import write_archive
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
-from copycat.data.sources.root import check_has_root
+from copycat.data.sources.root import ROW_OPTIONS, check_has_root, list_row_files
 from copycat.models.stored_weights import KEY, PACKAGED, stored_file
 from copycat.records.digests import CALIBRATION, WRITTEN_LATER
 from copycat.records.image_index import read_images
@@ -151,6 +151,8 @@ def _image_files(run: Path, config: Mapping[str, Any], root: Path) -> Iterator[t
     """Yield the files that a run's images are in, by their names below the root."""
     if is_option(config["data"]["_target_"], "data", "cats"):
         names = list(CAT_FILES)
+    elif is_option(config["data"]["_target_"], "data", *ROW_OPTIONS):
+        root, names = list_row_files(root)
     elif (images := read_images(run)) is not None:
         names = list(dict.fromkeys(image.name for image in images))
         if (root / SYNTHETIC_MARKER).is_file():

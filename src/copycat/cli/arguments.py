@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "Train a network, or with -m a sweep of trials: experiment=lecture optimizer.lr=1e-3",
     "inspect": "Show a network before it trains: layers, parameters, FLOPs; its learning rates; or a run's weights",
-    "data": "Download, check or draw images",
+    "data": "Download, check, draw or convert images",
     "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs or time",
     "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
     "pack": "Pack a run or a sweep into one file that others can rerun: configuration, versions, weights, records",

@@ -1,4 +1,4 @@
-"""`copycat data`: fetch, check or draw data."""
+"""`copycat data`: fetch, check, draw or convert data."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.printable import print_line
 from copycat.config.suggestions import did_you_mean
+from copycat.data.sources.forms import FORMS, check_target, conversion_words
 from copycat.data.sources.root import check_image_folder, check_typed_root
 
 KINDS = ("duplicates", "labels", "outliers", "blank", "blurred", "small", "elongated")
@@ -70,6 +71,18 @@ def run(words: Sequence[str]) -> int:
         type=whole_number(2**32 - 1),
         default=0,
         help="seed of the drawn images (default: 0, those that data=drawn trains on)",
+    )
+    convert = add(
+        "convert", "Copy a data set into Parquet shards, tars, Lance or a folder; killed, type it again", _convert
+    )
+    convert.add_argument("origin", metavar="FROM", help="a folder, a table, shards, or an address that fsspec opens")
+    convert.add_argument("folder", type=Path, metavar="TO", help="destination, created if it does not exist")
+    convert.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="how to read FROM, as in data.label_column=species"
+    )
+    convert.add_argument("--to", choices=FORMS, default=FORMS[0], help=f"form of the copy (default: {FORMS[0]})")
+    convert.add_argument(
+        "--rows", type=whole_number(2**20, least=1), default=4096, help="images of a shard (default: 4096)"
     )
     arguments = parser.parse_args(words)
     return arguments.call(arguments) or DONE
@@ -151,6 +164,30 @@ def _check_writable(flag: str, path: Path) -> None:
     folder = next((parent for parent in path.absolute().parents if parent.exists()), None)
     if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{flag}: expected a file to write to; got {path}, whose folder cannot be written to.")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    words = conversion_words(arguments.origin, arguments.overrides)
+    check_target(arguments.origin, arguments.folder, arguments.to)
+    from copycat.config.compose import compose
+    from copycat.config.own_modules import allow_own_modules
+
+    config = compose(words, check_data=False).config
+    allow_own_modules(config)
+    check_image_folder(config)
+    from copycat.data.conversion.convert import convert
+    from copycat.data.sources.image_source import ImageSource
+    from copycat.training.components import build_data
+    from copycat.training.derived_settings import fill_image_size
+
+    node = {**fill_image_size(config)["data"], "memory_mb": 0, "cache": False}
+    source = build_data(node, seed=config["seed"]).source
+    if not isinstance(source, ImageSource):
+        raise UserError("data convert: expected images of files, a table or shards; these are made by a program.")
+    done = convert(source, arguments.folder, form=arguments.to, rows=arguments.rows)
+    kept = f"; {done.kept} {'images' if arguments.to == 'folder' else 'shards'} were there" if done.kept else ""
+    skipped = f"; {done.unreadable} unreadable images left out" if done.unreadable else ""
+    print_line(f"{done.images} images in {arguments.folder}{kept}{skipped}")
 
 
 def _draw(arguments: argparse.Namespace) -> None:

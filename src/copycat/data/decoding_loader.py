@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from copycat.data.batch_order import BatchOrder
 from copycat.data.loaders import Batch, ResumableLoader, to_float, with_place
-from copycat.data.split import Decoder
+from copycat.data.split import Decoder, Subset
 from copycat.data.streams import derive_seed
 
 
@@ -55,10 +55,18 @@ class DecodingLoader(ResumableLoader):
             num_workers=self.workers,
             generator=own,
             worker_init_fn=partial(exit_with_parent, os.getpid()),
+            multiprocessing_context=find_start_method(self.dataset.images) if self.workers else None,
         )
         for place, batch in enumerate(loader, first):
             converted = cast(Batch, {**batch, "image": to_float(batch["image"], self.dtype)})
             yield with_place(converted, order, place)
+
+
+def find_start_method(images: Decoder) -> str | None:
+    """Return how the workers that decode images have to start; None: as usual on this system."""
+    while isinstance(images, Subset):
+        images = images.decoder
+    return getattr(images, "start_method", None)
 
 
 def exit_with_parent(parent: int, worker: int, *, grace: float = 0.0) -> None:

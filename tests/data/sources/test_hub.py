@@ -12,12 +12,14 @@ import torch
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.lazy_images import LazyImages
+from copycat.data.sources.folder import Folder
 from copycat.data.sources.hub import Hub
 from copycat.data.split import Part
 from copycat.data.table_images import TableImages
 from tests.support.commands import call_copycat
+from tests.support.conversions import make_source
 from tests.support.hub import MiniHub
-from tests.support.images import load_folder, stack_images
+from tests.support.images import load_folder, stack_images, write_image_folder
 
 FILES = ["cat/a.png", "cat/b.jpeg", "cat/more/c.bmp", "dog/1.png", "dog/2.PNG"]
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -84,6 +86,31 @@ def test_the_images_are_those_of_the_folder_by_the_same_decoder(
     assert list(part.names) == (list(folder.names) if form == "imagefolder" else [Path(file).name for file in files])
     if memory_mb == 0:
         assert isinstance(part.images, LazyImages if form == "imagefolder" else TableImages)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_order_of_a_saved_data_set_is_that_of_the_folder(workers: int, tmp_path: Path) -> None:
+    root = write_image_folder(tmp_path / "many", classes={"cat": 0, "dog": 50}, parts={"": 9}, levels=200)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    make_rows(root, files).save_to_disk(tmp_path / "disk")
+    batches = []
+    for source in (Folder(root=str(root), image_size=8, memory_mb=0), load(tmp_path / "disk", memory_mb=0)[0]):
+        data = DataModule(source, split="holdout", batch_size=4, shuffle=True, seed=3, workers=workers)
+        batches.append([*data.train_dataloader()])
+    for expected, batch in zip(*batches, strict=True):
+        assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+def test_a_saved_data_set_is_recognized_and_converted(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_rows(pets).save_to_disk(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path)
+    call_copycat("data", "check", "data=hf", "data.name=disk")
+    call_copycat("data", "convert", "disk", "rows", "data.image_size=8", "--to", "webdataset")
+    part = make_source("webdataset", tmp_path / "rows", memory_mb=0).load()["train"]
+    assert part.digests == load_folder(pets)["train"].digests
+    assert list(part.names) == [Path(file).name for file in FILES]
 
 
 def test_splits_become_parts_and_others_are_left_out(pets: Path, tmp_path: Path) -> None:

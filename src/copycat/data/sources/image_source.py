@@ -1,5 +1,6 @@
 """Decode labeled images of any origin into parts, in memory or on demand."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +36,11 @@ class LabeledImages:
     """Where messages find each image, such as `line 7: cat/1.png`; None: by its name."""
     groups: Sequence[str] | None = None
     """Group of each image; None: no groups."""
+    digests: Sequence[str] | None = None
+    """Digest of the pixels of each image, where it is known without decoding."""
 
 
-class ImageSource:
+class ImageSource(ABC):
     """Decode images of any size to squares of one size; the base of sources of a user's own images.
 
     Args:
@@ -77,6 +80,10 @@ class ImageSource:
         self.left_out: Sequence[LeftOut] = ()
         self.warnings: Sequence[str] = ()
         self.synthetic = False
+
+    @abstractmethod
+    def load(self) -> Mapping[str, Part]:
+        """Return `train`, and where there are such images `val` and `test`; fill `classes`."""
 
     def read_parts(
         self, listed: Mapping[str, LabeledImages], *, root: Path | str, key: str, where: str
@@ -135,6 +142,8 @@ class ImageSource:
 
         def read(index: int) -> str | UnreadableImage:
             """Decode image `index`, store it where images are held in memory, and return its digest."""
+            if listed.digests is not None and store is None:
+                return listed.digests[index]
             stamp = encoded.stamp(index) if known is not None else None  # before decoding: the file may change then
             if known is not None and (known_digest := known.find(encoded.key(index), stamp)):
                 return known_digest

@@ -10,6 +10,8 @@ from copycat.config.extras import require_package
 from copycat.config.options import is_option
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_table import read_table
+from copycat.data.sources.file_names import is_address
+from copycat.data.sources.forms import PACKAGES
 from copycat.data.sources.groups import compile_pattern
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
@@ -42,6 +44,33 @@ def check_file(file: Path) -> None:
         raise UserError(f"data.file: expected a CSV file of paths and labels; {file} is {got}. Type {hint}.")
 
 
+def check_rows_root(root: str) -> None:
+    """Check that shards, tars or a Lance data set are there, or may be at an address.
+
+    Raises:
+        UserError: where they are not.
+    """
+    if is_address(root):
+        require_package("fsspec", wanted_by=f"data.root={root}")
+    elif not Path(root).expanduser().exists():
+        raise UserError(f"data.root: expected a folder, a file or an address; {root} is not there.")
+
+
+def list_row_files(root: Path) -> tuple[Path, list[str]]:
+    """Return the folder of shards, tars or a Lance data set, and the names of all files in it.
+
+    Raises:
+        UserError: where they are not on this machine.
+    """
+    if root.is_file():
+        return root.parent, [root.name]
+    if not root.is_dir():
+        raise UserError(f"--data: expected a run whose data lies on this machine; got {root}.")
+    return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+ROW_OPTIONS = ("shards", "webdataset", "lance")
+"""Options of data whose root may be a folder, a file or an address."""
 CHECKS: Mapping[str, tuple[str, Callable[[Path], None]]] = {"folder": ("root", check_root), "csv": ("file", check_file)}
 """Options of data that read a path, with its key and check."""
 
@@ -71,6 +100,12 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
             check(Path(node[key]).expanduser())
     if is_option(node["_target_"], "data", "hub"):
         require_package("datasets", wanted_by="data=hub")
+    for option, package in PACKAGES.items():
+        if is_option(node["_target_"], "data", option):
+            require_package(package, wanted_by=f"data={option}")
+    for option in ROW_OPTIONS:
+        if is_option(node["_target_"], "data", option):
+            check_rows_root(node["root"])
     if is_option(node["_target_"], "data", "folder") and node.get("groups"):
         compile_pattern(node["groups"])
     if is_option(node["_target_"], "data", "csv") and node.get("file"):

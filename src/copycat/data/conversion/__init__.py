@@ -1,0 +1,1 @@
+"""Convert data sets between folders, Parquet shards, tars and Lance."""
