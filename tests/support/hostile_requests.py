@@ -99,7 +99,7 @@ def list_requests() -> dict[str, tuple[Spoil, str]]:
         ),
         "the trainer's root": (set_key("trainer.default_root_dir", CANARY), "trainer.default_root_dir"),
         "the trainer's profiler": (set_key("trainer.profiler", "advanced"), "trainer.profiler"),
-        "the trainer's strategy": (set_key("trainer.strategy", "ddp"), "trainer.strategy"),
+        "the trainer's strategy": (set_key("trainer.strategy", "deepspeed"), "trainer.strategy"),
         "the trainer's registry": (set_key("trainer.model_registry", "x"), "trainer.model_registry"),
         "images on a server": (set_key("data.root", "\\\\server\\share"), "data.root"),
         "an experiment above": (set_manifest_key("request.experiment", "../../x"), "request.experiment"),

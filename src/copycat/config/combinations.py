@@ -51,13 +51,10 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
     for key in MANAGED_TRAINER_KEYS:
         if key in trainer:
             yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
-    devices = trainer.get("devices")
-    count = len(devices) if isinstance(devices, list) else devices
-    if "strategy" not in trainer and (count not in (None, 1) or trainer.get("num_nodes") not in (None, 1)):
-        yield (
-            f"trainer.devices, trainer.num_nodes: expected 1 for a run of one process; got {format_value(devices)} and"
-            f" {trainer.get('num_nodes', 1)}. Type trainer=ddp trainer.devices=N."
-        )
+    for key in ("devices", "num_nodes") if "strategy" not in trainer else ():
+        value = trainer.get(key)
+        if (len(value) if isinstance(value, list) else value) not in (None, 1):
+            yield f"trainer.{key}: expected 1 without ranks; got {format_value(value)}. Type trainer=ddp."
     if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
         yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
     if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu" and _is_lightnings(trainer):

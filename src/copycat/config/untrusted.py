@@ -160,8 +160,8 @@ def _check_node(key: str, node: Mapping[str, Any], slot: str, refuse: Refuse) ->
             raise UserError(f"{key}.{name}: expected a key of {target}; got one with '_' before it. Remove it.")
         elif slot == "trainer" and name not in TRAINER_KEYS:
             raise UserError(
-                f"{key}.{name}: expected one of {one_of(TRAINER_KEYS[1:], most=32)}; this folder is not signed by you."
-                " Remove the key."
+                f"{key}.{name}: expected a key that takes neither code nor paths, as {one_of(TRAINER_KEYS[1:], most=8)}"
+                "; this folder is not signed by you. Remove the key."
             )
         elif key.startswith("trainer") and isinstance(value, dict):
             raise UserError(f"{key}.{name}: expected a plain value; got keys. Write the value.")

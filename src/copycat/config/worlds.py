@@ -74,7 +74,7 @@ def fill_world(trainer: Mapping[str, Any]) -> dict[str, Any]:
             raise UserError(f"trainer: expected ddp or fsdp for {place.size} processes; got another. Type trainer=ddp.")
         return node
     if place is None:
-        if node["num_nodes"] not in (None, 1):
+        if node.get("num_nodes") not in (None, 1):
             raise UserError(
                 f"trainer.num_nodes={node['num_nodes']}: expected a start by torchrun or srun on each host; got none."
                 " Type torchrun --nnodes=N --nproc-per-node=M --rdzv-backend=c10d --rdzv-endpoint=HOST:29400 -m copycat"
@@ -83,11 +83,11 @@ def fill_world(trainer: Mapping[str, Any]) -> dict[str, Any]:
         return node | {"num_nodes": 1, "devices": _local_devices(node["devices"])}
     found = {"devices": place.local_size, "num_nodes": place.size // place.local_size}
     for key, value in found.items():
-        asked = node[key]
+        asked = node.get(key)
         count = len(asked) if isinstance(asked, list) else asked
         if count not in (None, "auto", value):
             raise UserError(f"trainer.{key}: expected {value}, as the launcher started so many; got {count}.")
-    return node | {key: node[key] if isinstance(node[key], list) else value for key, value in found.items()}
+    return node | {key: node[key] if isinstance(node.get(key), list) else value for key, value in found.items()}
 
 
 def needs_launch(trainer: Mapping[str, Any]) -> bool:

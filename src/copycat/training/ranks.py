@@ -32,6 +32,8 @@ BEAT_SECONDS = 0.5
 SILENT_SECONDS = 3.0
 """Seconds without a heartbeat after which a rank counts as dead or stopped."""
 POLL_SECONDS = 0.02
+TIMEOUT = "60s"
+"""Time limit of ranks whose configuration has none."""
 OF_COMMUNICATION = re.compile(r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore", re.IGNORECASE)
 """What torch's errors say where another rank is gone; DDP and gloo raise no class of their own."""
 
@@ -286,7 +288,7 @@ def make_ranks(trainer: Mapping[str, Any]) -> Ranks:
     if world_size(trainer) == 1:
         return Ranks()
     backend = choose_backend(trainer, has_cuda=torch.cuda.is_available())
-    return Ranks(find_place() or Place(), backend=backend, timeout=parse_duration(trainer["timeout"]))
+    return Ranks(find_place() or Place(), backend=backend, timeout=parse_duration(trainer.get("timeout", TIMEOUT)))
 
 
 def _connect(limit: timedelta) -> Any:

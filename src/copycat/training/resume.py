@@ -27,7 +27,7 @@ from copycat.training.launch import launch, name_folder
 from copycat.training.lightning_internals import Position
 from copycat.training.manifest import now
 from copycat.training.process_state import isolated, logged
-from copycat.training.ranks import make_ranks
+from copycat.training.ranks import TIMEOUT, make_ranks
 from copycat.training.result import RunResult
 from copycat.training.session import TrainingSession
 from copycat.training.signals import SignalHandler
@@ -35,8 +35,6 @@ from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
 Say = Callable[[str], None]
-TIMEOUT = "60s"
-"""Time limit of a run on several devices that began on one."""
 MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
 
 

@@ -11,7 +11,7 @@ from copycat.config.durations import parse_duration
 from copycat.config.worlds import world_size
 from copycat.models.classifier import Classifier
 from copycat.training.hook_compatibility import MultiStepCallback
-from copycat.training.ranks import Ranks
+from copycat.training.ranks import TIMEOUT, Ranks
 
 
 def make_strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def make_strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if world_size(trainer) == 1:
         return {"strategy": "auto", "num_nodes": 1}
-    limit = timedelta(seconds=parse_duration(trainer["timeout"]))
+    limit = timedelta(seconds=parse_duration(trainer.get("timeout", TIMEOUT)))
     if trainer["strategy"] == "fsdp":
         from copycat.training.sharding import ShardedStrategy  # its imports take half a second
 
