@@ -232,7 +232,10 @@ def compare_steps(rounds: int, at: Path, options: argparse.Namespace) -> list[Li
         found = alternate(sides, rounds=rounds)
         now, before = found["now"], found["before"]
         name = f"step, {kind}: now ÷ before, processor"
-        print(f"{name}: {median(now):.1f} µs ÷ {median(before):.1f} µs; least {min(now):.1f} ÷ {min(before):.1f}", flush=True)
+        print(
+            f"{name}: {median(now):.1f} µs ÷ {median(before):.1f} µs; least {min(now):.1f} ÷ {min(before):.1f}",
+            flush=True,
+        )
         limits.append(at_most(name, STEP_RATIO, ratio(now, before)))
     return limits
 

@@ -13,6 +13,16 @@ run = copycat.train(["model.hidden=[3]", "optimizer=adam", "trainer.max_epochs=4
 import torch
 print(run.status, "sympy" in sys.modules, "torch._dynamo.eval_frame" in sys.modules)
 """
+GROUP = """
+import torch.distributed as dist
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
+dist.destroy_process_group()
+print("sympy" in sys.modules, "torch._dynamo.eval_frame" in sys.modules)
+answered = torch._dynamo.utils.get_optimize_ddp_mode()
+print(torch._dynamo.utils.counters is not None, torch._dynamo.utils.get_optimize_ddp_mode() == answered)
+print(torch._dynamo.trace_rules.__spec__.name, "sympy" in sys.modules)
+"""
 COMPILE = """
 from pytorch_lightning.utilities.compile import OptimizedModule
 network = torch.nn.Linear(2, 1)
@@ -42,4 +52,16 @@ def test_a_run_does_not_load_the_compiler_which_is_whole_when_asked_for(tmp_path
         "True torch._dynamo.config",
         "True False",
         "True",
+    ]
+
+
+@pytest.mark.slow
+def test_a_process_group_does_not_load_the_compiler_whose_default_it_takes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUN + GROUP]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-4:] == [
+        "completed False False",
+        "False False",
+        "True True",
+        "torch._dynamo.trace_rules True",
     ]

@@ -1,12 +1,14 @@
 """Keep torch's compiler out of the imports of a run, which would start later by half an import of torch.
 
-Lightning imports `torch._dynamo` for the class that `torch.compile` returns, and each optimizer for two functions that
-matter to compiled code alone. Those names are answered here; any other name loads the compiler into the same module.
+Lightning imports `torch._dynamo` for the class that `torch.compile` returns, each optimizer for two functions that
+matter to compiled code alone, and torch.distributed calls two more where the module is there. Those names are answered
+here; any other name loads the compiler into the same module.
 """
 
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -82,6 +84,9 @@ class _DeferredCompiler(ModuleType):
         self._calls: list[tuple[Any, Callable[[], Any]]] = []
         placeholder = _CompiledModules("OptimizedModule", (), {"compiler": self})
         self.__dict__.update(disable=self._disable, graph_break=lambda *_, **__: None, OptimizedModule=placeholder)
+        # what a process group clears is empty; how DDP reduces gradients is the compiler's default
+        self.trace_rules = _DeferredPart("trace_rules", clear_lru_cache=lambda: None)
+        self.utils = _DeferredPart("utils", get_optimize_ddp_mode=lambda: "ddp_optimizer")
 
     def _disable(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Return a function that the compiler, once it is loaded, leaves as it is."""
@@ -103,7 +108,7 @@ class _DeferredCompiler(ModuleType):
     def load(self) -> None:
         """Execute the compiler's module in this one."""
         calls = self._calls
-        for placeholder in ("disable", "graph_break", "OptimizedModule", "_calls"):
+        for placeholder in ("disable", "graph_break", "OptimizedModule", "trace_rules", "utils", "_calls"):
             del self.__dict__[placeholder]
         spec = self.__spec__
         assert spec is not None
@@ -113,6 +118,18 @@ class _DeferredCompiler(ModuleType):
         spec.loader.exec_module(self)
         for call, disable in calls:
             call.function = disable()
+
+
+class _DeferredPart:
+    """Stand for a submodule of the compiler, which is imported for any name but those of these functions."""
+
+    def __init__(self, name: str, **functions: Callable[[], object]) -> None:
+        self.__dict__.update(functions, _name=name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module '{NAME}.{self._name}' has no attribute {name!r}")
+        return getattr(import_module(f"{NAME}.{self._name}"), name)
 
 
 class _CompiledModules(type):
