@@ -5,7 +5,8 @@
 Four parts, each of runs in turn on the CPU:
 
 - epoch: a small convolutional network on images of 64×64 pixels, in 2 ranks with 1 thread each, and in 1 process with 2
-  threads. A callback notes the time at each start of an epoch; the first epoch does not count.
+  threads; its processor time also beside 1 process with 1 thread, as threads that wait for a busy core spin. A callback
+  notes the time at each start of an epoch; the first epoch does not count.
 - start: seconds from the words to the first step, of `copycat train trainer=ddp trainer.devices=2` and of one process.
 - step: processor time of a training step of one process, now and in the working tree FOLDER, an earlier commit's
   (`git worktree add FOLDER COMMIT`); without --before it is left out. The network has one weight, so that the step is
@@ -104,7 +105,7 @@ FILES = {
     **overhead.FILES,
     "tiny/noise.py": DATA,
     "tiny/clock.py": CLOCK,
-    "conf/data/noise.yaml": "_target_: tiny.noise.Noise\ntrain: 640\n",
+    "conf/data/noise.yaml": "_target_: tiny.noise.Noise\ntrain: 320\n",
 }
 TRAIN = ("-m", "copycat", "train", "trainer.accelerator=cpu")
 ONE = ("trainer.threads=2",)
@@ -187,13 +188,22 @@ def largest_difference(one: Sequence[Mapping[str, float]], two: Sequence[Mapping
 
 
 def compare_epochs(rounds: int, at: Path, _: argparse.Namespace) -> list[Limit]:
-    """Compare the time of an epoch."""
+    """Compare the time of an epoch; its processor time also with that of one thread, which waits for no other."""
     limits = []
     for size in (32, 64):
-        words = (*CNN, f"data.batch_size={size}", "trainer.max_epochs=10", "callbacks=none", "logger=none")
-        sides = {name: partial(measure_epoch, (*words, *how), at=at) for name, how in (("1", ONE), ("2", TWO))}
+        words = (*CNN, f"data.batch_size={size}", "trainer.max_epochs=7", "callbacks=none", "logger=none")
+        sides = {
+            name: partial(measure_epoch, (*words, *how), at=at)
+            for name, how in (("1", ONE), ("2", TWO), ("thread", ("trainer.threads=1",)))
+        }
         found = alternate(sides, rounds=rounds)
         limits += report_two(f"CNN epoch, batches of {size}: 2 ranks ÷ 1 process", found, EPOCH_RATIO)
+        alone, two = ([processor for _, processor in found[side]] for side in ("thread", "2"))
+        name = f"CNN epoch, batches of {size}: 2 ranks ÷ 1 process of 1 thread, processor"
+        print(
+            f"{name}: {median(two):.3f} s ÷ {median(alone):.3f} s; least {min(two):.3f} ÷ {min(alone):.3f}", flush=True
+        )
+        limits.append(at_most(name, EPOCH_RATIO, ratio(two, alone)))
     return limits
 
 

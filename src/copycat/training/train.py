@@ -159,8 +159,9 @@ def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = 
     Raises:
         UserError: where the request cannot work.
     """
+    config = {**request.config, "trainer": fill_world(request.config["trainer"])}
     with isolated(threads=None):
-        build_components(request.config, metrics=metrics)
+        build_components(config, metrics=metrics)
 
 
 def config_content(config: Mapping[str, Any]) -> bytes:
