@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.support.commands import run_copycat
+from tests.support.commands import run_copycat, run_copycat_in_new_interpreter
 from tests.support.ranks import TWO
 
 
@@ -15,3 +15,11 @@ def test_each_trial_of_a_sweep_with_several_ranks_has_one_folder(tmp_path: Path)
     assert [path.parent.name for path in manifests] == ["0", "1"]
     assert all(json.loads(path.read_text(encoding="utf-8"))["status"] == "completed" for path in manifests)
     assert all((path.parent / "train.1.log").exists() for path in manifests)
+
+
+def test_a_sweep_that_a_launcher_starts_several_times_is_refused(tmp_path: Path) -> None:
+    ranks = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    done = run_copycat_in_new_interpreter("train", "-m", "trainer=ddp", "seed=0,1", at=tmp_path, **ranks)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("copycat: -m: expected one process")
+    assert not list(tmp_path.rglob("sweep.json"))
