@@ -133,3 +133,14 @@ def test_images_that_are_decoded_by_workers_are_those_of_one_process(uneven: Pat
     one = train_on(1, *words, "data.workers=0", data=uneven, at=tmp_path)
     two = train_on(2, *words, "data.workers=2", data=uneven, at=tmp_path)
     assert largest_difference(one, two) <= 1e-9
+
+
+def test_predictions_are_gathered_some_batches_at_a_time(
+    uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*EXACT, "model=logistic", "loss=cross_entropy", "data.batch_size=4", "trainer.max_epochs=2")
+    together = train_on(2, *words, data=uneven, at=tmp_path / "together")
+    monkeypatch.setattr("copycat.models.prediction_buffer.MAX_BYTES", 100)  # of which forked ranks learn
+    apart = train_on(2, *words, data=uneven, at=tmp_path / "apart")
+    assert rows_of(apart) == rows_of(together)
+    assert apart.manifest["results"]["predictions_digest"] == together.manifest["results"]["predictions_digest"]

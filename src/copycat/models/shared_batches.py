@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from copycat.models import prediction_buffer
 from copycat.models.loss_base import Loss
 
 T = TypeVar("T")
@@ -23,8 +24,8 @@ class Collectives(Protocol):
     def gather(self, values: Tensor) -> list[Tensor]:
         """Return the values of each rank, [n, …] of any n, on the first rank; an empty list on the others."""
 
-    def make_on_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes."""
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Return what the first rank makes, JSON's values, however long it takes."""
 
 
 class SharedBatches:
@@ -57,20 +58,38 @@ class SharedBatches:
         share = part * (own / whole * self.ranks.size).to(part) if own else torch.nan_to_num(part) * 0
         return _WithValue.apply(share, total), int(images)  # type: ignore[no-untyped-call]
 
-    def join(self, part: Tensor, sizes: Sequence[int]) -> Tensor:
-        """Return the ranks' parts of all batches, [N, …], in the order of one rank; empty on all but the first.
+    def join(self, probability: Tensor, label: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the predictions of all ranks, in the order of one rank; empty on all but the first.
 
-        `sizes` are the lengths of this rank's parts, which `part` holds one after another.
+        They are gathered for some batches at a time, so that no rank holds more in memory than a buffer does.
+
+        Args:
+            probability: of this rank's parts of the batches, one after another, [n, …].
+            label: their labels, [n, …].
+            sizes: their lengths.
         """
-        pieces, lengths = self.ranks.gather(part.cpu()), self.ranks.gather(torch.tensor(sizes))
+        row_bytes = probability[:1].nbytes + label[:1].nbytes + 1
+        at_once = self.from_first(lambda: max(1, prediction_buffer.MAX_BYTES // (row_bytes * max(sizes))))
+        whole, start = prediction_buffer.PredictionBuffer(), 0
+        for first in range(0, len(sizes), at_once):
+            some = sizes[first : first + at_once]
+            rows = slice(start, start + sum(some))
+            joined = [self._join_batches(values[rows].cpu(), some) for values in (probability, label)]
+            if self.is_first:
+                whole.append(*joined)
+            start = rows.stop
+        return whole.concatenated() if self.is_first else (probability[:0], label[:0])
+
+    def _join_batches(self, part: Tensor, sizes: Sequence[int]) -> Tensor:
+        pieces, lengths = self.ranks.gather(part), self.ranks.gather(torch.tensor(sizes))
         if not self.is_first:
             return part[:0]
         split = [torch.split(values, each.tolist()) for values, each in zip(pieces, lengths, strict=True)]
         return torch.cat([piece for batch in zip(*split, strict=True) for piece in batch])
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes."""
-        return self.ranks.make_on_first(make)
+        """Return what the first rank makes, however long it takes."""
+        return self.ranks.from_first(make)
 
 
 class _WithValue(torch.autograd.Function):

@@ -55,8 +55,7 @@ class StageMetrics:
         probability, label = self._predictions.concatenated()
         if self.shared is None:
             return probability, label
-        sizes = self._predictions.sizes
-        return self.shared.join(probability, sizes), self.shared.join(label, sizes)
+        return self.shared.join(probability, label, self._predictions.sizes)
 
     def state(self) -> dict[str, Any]:
         """Return the batches added since the last `compute`, for a checkpoint inside an epoch."""

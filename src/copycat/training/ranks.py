@@ -159,13 +159,14 @@ class Ranks:
         return f"copycat/call/{self._calls}"
 
     def _await(self, key: str, *, rank: int) -> str:
-        silence = _Silence(self._store, rank)
+        silence, pause = _Silence(self._store, rank), POLL_SECONDS / 20
         while not self._store.check([key]):
             if silence.seconds() > self.timeout:
                 raise RankError(f"{self._name(rank)} answers no more")
             if self._store.check([error := f"copycat/error/{rank}"]):
                 raise RankError(f"{self._name(rank)}: {self._store.get(error).decode()}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS)
         text: str = self._store.get(key).decode()
         return text
 
