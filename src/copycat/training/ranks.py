@@ -199,6 +199,7 @@ class Ranks:
             return str(failure)
         if _is_of_another(failure):
             with suppress(Exception):
+                self._store.hurry(2 * SILENT_SECONDS)
                 if found := self._find_failed():
                     return found
         return f"{self._name(self.rank)}: {own(failure)}"
@@ -340,6 +341,10 @@ class _LimitedStore:
     def check(self, keys: Sequence[str]) -> bool:
         """Return whether all keys are set."""
         return bool(self._ask(lambda: self._store.check(list(keys))))
+
+    def hurry(self, timeout: float) -> None:
+        """Shorten the time limit, in a run that has failed already."""
+        self._timeout = min(self._timeout, timeout)
 
     def close(self) -> None:
         """End the thread, unless it waits."""
