@@ -55,7 +55,7 @@ def test_ranks_that_torchrun_starts_train_one_run_with_the_same_bits(
     assert read_history(tmp_path) == history
 
 
-@pytest.mark.parametrize("mistake", ["optimizer.lr=banana", "data.root=nowhere", "model.hidden=[3]"])
+@pytest.mark.parametrize("mistake", ["optimizer.lr=banana", "data.root=nowhere"])
 def test_a_wrong_call_of_torchrun_is_one_line_once(mistake: str, tiny: Path, tmp_path: Path) -> None:
     with torchrun(*words_for(tiny, mistake), at=tmp_path) as command:
         status, out, errors = command.wait()
@@ -76,7 +76,7 @@ def test_ranks_refuse_a_sweep_inside_them(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_each_trial_of_a_sweep_has_its_ranks_and_one_folder(tiny: Path, history: bytes, tmp_path: Path) -> None:
-    words = words_for(tiny, "trainer.devices=2", "seed=0,1", "sweep.folder=sweep")
+    words = words_for(tiny, "trainer.devices=2", "seed=1,2", "sweep.folder=sweep")
     done = run_copycat("train", "-m", *words, at=tmp_path)
     assert done.returncode == 0, done.stderr
     folders = sorted(file.parent for file in tmp_path.rglob("run.json"))

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import pytest
 
 WAIT_SECONDS = 150
 PORT = 29400
+LINK = "veth0"
+"""Name of each end of the link between two hosts."""
 COMMAND = ("-m", "copycat", "train")
 
 
@@ -32,7 +33,7 @@ class Host:
 
     def switch_link(self, state: str) -> None:
         """Set this end of the link `up` or `down`."""
-        _ip("-n", self.namespace, "link", "set", "link", state)
+        _ip("-n", self.namespace, "link", "set", LINK, state)
 
 
 @contextmanager
@@ -46,10 +47,10 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
             made.callback(_ip, "netns", "del", host.namespace)
             _ip("-n", host.namespace, "link", "set", "lo", "up")
         one, two = hosts
-        pair = ("link", "netns", one.namespace, "type", "veth", "peer", "name", "link", "netns", two.namespace)
-        _ip("link", "add", *pair)
+        other = ("peer", "name", LINK, "netns", two.namespace)
+        _ip("link", "add", LINK, "netns", one.namespace, "type", "veth", *other)
         for host in hosts:
-            _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "link")
+            _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", LINK)
             host.switch_link("up")
         yield one, two
 
@@ -103,9 +104,10 @@ class Command:
 
     def __exit__(self, *_: object) -> None:
         with suppress(psutil.Error):
-            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
-                with suppress(psutil.Error, ProcessLookupError):
-                    process.send_signal(signal.SIGKILL)
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    child.kill()
+        self.process.kill()
         self.process.wait(30)
         self._out.close()
         self._err.close()
@@ -120,7 +122,7 @@ def torchrun(*words: str, host: Host | None = None, first: bool = True, at: Path
     where = [f"--local-addr={host.address}", f"--rdzv-conf=is_host={int(first)},read_timeout=10"]
     program = ["--nnodes=2", "--nproc-per-node=1", *meet, *where, *COMMAND, *words]
     started = host.words(sys.executable, "-m", "torch.distributed.run", *program)
-    return Command(started, at=at, variables={"GLOO_SOCKET_IFNAME": "link"})
+    return Command(started, at=at, variables={"GLOO_SOCKET_IFNAME": LINK})
 
 
 def srun(*words: str, rank: int, job: int, at: Path) -> Command:
