@@ -1,15 +1,29 @@
 """Runs on ranks that torchrun or srun started, on this host and on two hosts, which are network namespaces."""
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from copycat.records.run_folder import read_manifest
 from tests.support.commands import run_copycat
-from tests.support.hosts import Command, Host, srun, torchrun, two_hosts, wait_for_rows
+from tests.support.hosts import (
+    COMMAND,
+    RAY_PORT,
+    Command,
+    Host,
+    srun,
+    start_ray,
+    torchrun,
+    two_hosts,
+    wait_for_rows,
+    wait_until,
+)
+from tests.support.sweeps import read_trial_files, tiny_sweep_overrides
 
 pytestmark = pytest.mark.slow
 
@@ -107,16 +121,22 @@ def test_a_task_whose_other_task_never_starts_ends_with_one_line(rank: int, tiny
     assert not (tmp_path / "runs").exists()
 
 
-def start_on(hosts: tuple[Host, Host], ended: ExitStack, words: list[str], at: Path) -> tuple[Command, Command]:
-    first, second = (ended.enter_context(torchrun(*words, host=host, first=host is hosts[0], at=at)) for host in hosts)
-    return first, second
+def start_on(
+    hosts: Sequence[Host], ended: ExitStack, words: Sequence[str], *, at: Path, meet: str = "static"
+) -> list[Command]:
+    """Start one rank on each host."""
+    return [
+        ended.enter_context(torchrun(*words, host=host, number=number, meet=meet, at=at))
+        for number, host in enumerate(hosts)
+    ]
 
 
+@pytest.mark.parametrize("meet", ["static", "c10d"])
 def test_two_hosts_train_one_run_with_the_bits_of_one_host(
-    hosts: tuple[Host, Host], tiny: Path, history: bytes, tmp_path: Path
+    meet: str, hosts: tuple[Host, Host], tiny: Path, history: bytes, tmp_path: Path
 ) -> None:
     with ExitStack() as ended:
-        for command in start_on(hosts, ended, words_for(tiny), tmp_path):
+        for command in start_on(hosts, ended, words_for(tiny), at=tmp_path, meet=meet):
             status, _, errors = command.wait()
             assert status == 0, errors
     assert read_history(tmp_path) == history
@@ -129,7 +149,7 @@ def test_a_link_that_is_cut_for_10_seconds_costs_a_pause(hosts: tuple[Host, Host
     whole = run_copycat("train", *words_for(tiny, *LONG, "trainer.devices=2"), at=tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     with ExitStack() as ended:
-        commands = start_on(hosts, ended, words_for(tiny, *LONG), tmp_path / "cut")
+        commands = start_on(hosts, ended, words_for(tiny, *LONG), at=tmp_path / "cut")
         folder = wait_for_rows(tmp_path / "cut", 2)
         hosts[0].switch_link("down")
         time.sleep(1)
@@ -148,7 +168,7 @@ def test_a_link_that_is_cut_for_good_ends_both_hosts_in_time(
 ) -> None:
     words = words_for(tiny, "trainer.max_epochs=1000000", f"trainer.timeout={LIMIT_SECONDS}s")
     with ExitStack() as ended:
-        commands = start_on(hosts, ended, words, tmp_path)
+        commands = start_on(hosts, ended, words, at=tmp_path)
         folder = wait_for_rows(tmp_path, 2)
         hosts[0].switch_link("down")
         began = time.monotonic()
@@ -159,3 +179,27 @@ def test_a_link_that_is_cut_for_good_ends_both_hosts_in_time(
     manifest = read_manifest(folder)
     assert manifest["status"] == "failed"
     assert manifest["error"].startswith("rank 1 on host1 ")
+
+
+@pytest.mark.server
+def test_a_ray_cluster_of_two_hosts_trains_the_trials_of_a_sweep(
+    hosts: tuple[Host, Host], tiny: Path, tmp_path: Path
+) -> None:
+    address = f"hydra.launcher.init.address={hosts[0].address}:{RAY_PORT}"
+    cluster = ("hydra/launcher=ray", address, f"+hydra.launcher.init._node_ip_address={hosts[0].address}")
+    words = ("-m", *cluster, *tiny_sweep_overrides(tiny), "seed=range(8)", "sweep.folder=sweep")
+    busy = set()
+    with ExitStack() as ended:
+        for number, host in enumerate(hosts):
+            node = ended.enter_context(start_ray(host, number, at=tmp_path))
+            wait_until(lambda node=node: "Ray runtime started" in node.read()[0])
+        sweep = ended.enter_context(Command(hosts[0].words(sys.executable, *COMMAND, *words), at=tmp_path))
+        while sweep.process.poll() is None:
+            tasks = [process for process in psutil.process_iter(["name"]) if "_run_in_t" in process.info["name"]]
+            busy |= {host.name for host in hosts if any(host.holds(task) for task in tasks)}
+            time.sleep(0.05)
+        status, _, errors = sweep.wait()
+    assert status == 0, errors
+    trials = read_trial_files(tmp_path / "sweep")
+    assert [trials[number]["status"] for number in range(8)] == ["completed"] * 8
+    assert busy == {"host0", "host1"}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 WAIT_SECONDS = 150
-PORT = 29400
+PORT, RAY_PORT = 29400, 29500
 LINK = "veth0"
 """Name of each end of the link between two hosts."""
 COMMAND = ("-m", "copycat", "train")
@@ -30,6 +30,12 @@ class Host:
         """Return a command that runs others on this host."""
         named = f'hostname {self.name} && exec "$@"'
         return ["ip", "netns", "exec", self.namespace, "unshare", "--uts", "sh", "-c", named, "sh", *words]
+
+    def holds(self, process: psutil.Process) -> bool:
+        """Return whether a process runs on this host."""
+        with suppress(OSError):
+            return os.stat(f"/proc/{process.pid}/ns/net").st_ino == os.stat(f"/run/netns/{self.namespace}").st_ino
+        return False
 
     def switch_link(self, state: str) -> None:
         """Set this end of the link `up` or `down`."""
@@ -113,16 +119,32 @@ class Command:
         self._err.close()
 
 
-def torchrun(*words: str, host: Host | None = None, first: bool = True, at: Path) -> Command:
-    """Start torchrun with two ranks on this host, or on one of two emulated hosts with one."""
+def torchrun(*words: str, host: Host | None = None, number: int = 0, meet: str = "static", at: Path) -> Command:
+    """Start torchrun with two ranks on this host, or with one on one of two emulated hosts, of this number.
+
+    Hosts meet by torchrun's static or its c10d rendezvous. By c10d the agent of the second host asks the first again
+    and again, and where the link is cut it waits as long as TCP does, a quarter of an hour.
+    """
+    program = [sys.executable, "-m", "torch.distributed.run"]
     if host is None:
-        program = ["--standalone", "--nproc-per-node=2", *COMMAND, *words]
-        return Command([sys.executable, "-m", "torch.distributed.run", *program], at=at)
-    meet = ["--rdzv-backend=c10d", f"--rdzv-endpoint=10.87.1.1:{PORT}", "--rdzv-id=copycat"]
-    where = [f"--local-addr={host.address}", f"--rdzv-conf=is_host={int(first)},read_timeout=10"]
-    program = ["--nnodes=2", "--nproc-per-node=1", *meet, *where, *COMMAND, *words]
-    started = host.words(sys.executable, "-m", "torch.distributed.run", *program)
-    return Command(started, at=at, variables={"GLOO_SOCKET_IFNAME": LINK})
+        return Command([*program, "--standalone", "--nproc-per-node=2", *COMMAND, *words], at=at)
+    address = f"10.87.1.1:{PORT}"
+    ways = {
+        "static": [f"--node-rank={number}", f"--rdzv-endpoint={address}"],
+        "c10d": [f"--rdzv-endpoint={address}", "--rdzv-id=copycat", f"--rdzv-conf=is_host={1 - number}"],
+    }
+    where = ["--nnodes=2", "--nproc-per-node=1", f"--rdzv-backend={meet}", f"--local-addr={host.address}", *ways[meet]]
+    variables = {"GLOO_SOCKET_IFNAME": LINK}
+    return Command(host.words(*program, *where, *COMMAND, *words), at=at, variables=variables)
+
+
+def start_ray(host: Host, number: int, *, at: Path) -> Command:
+    """Start a node of a Ray cluster, of one processor, on an emulated host; the first is the head."""
+    address = f"10.87.1.1:{RAY_PORT}"
+    role = ["--head", f"--port={RAY_PORT}", "--include-dashboard=false"] if number == 0 else [f"--address={address}"]
+    node = [f"--node-ip-address={host.address}", "--num-cpus=1", "--block", "--disable-usage-stats"]
+    ray = Path(sys.executable).with_name("ray")
+    return Command(host.words(str(ray), "start", *role, *node), at=at, variables={"RAY_ADDRESS": ""})
 
 
 def srun(*words: str, rank: int, job: int, at: Path) -> Command:
@@ -143,12 +165,19 @@ def srun(*words: str, rank: int, job: int, at: Path) -> Command:
     return Command([sys.executable, *COMMAND, *words], at=at, variables=variables)
 
 
-def wait_for_rows(folder: Path, rows: int, *, timeout: float = WAIT_SECONDS) -> Path:
-    """Return the folder of the one run below a folder, once it has so many rows."""
+def wait_until(condition: Callable[[], bool], *, timeout: float = WAIT_SECONDS) -> None:
+    """Wait until a condition holds; fail the test where it does not in time."""
     until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        for file in folder.rglob("metrics.csv"):
-            if file.read_bytes().count(b"\n") > rows:
-                return file.parent
+    while not condition():
+        assert time.monotonic() < until, "expected something that did not come"
         time.sleep(0.05)
-    pytest.fail(f"expected {rows} rows below {folder}; none came")
+
+
+def wait_for_rows(folder: Path, rows: int) -> Path:
+    """Return the folder of the one run below a folder, once it has so many rows."""
+
+    def find() -> list[Path]:
+        return [file.parent for file in folder.rglob("metrics.csv") if file.read_bytes().count(b"\n") > rows]
+
+    wait_until(lambda: bool(find()))
+    return find()[0]
