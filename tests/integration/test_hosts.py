@@ -14,6 +14,7 @@ from tests.support.commands import run_copycat
 from tests.support.hosts import (
     COMMAND,
     RAY_PORT,
+    RAY_VARIABLES,
     Command,
     Host,
     srun,
@@ -192,8 +193,10 @@ def test_a_ray_cluster_of_two_hosts_trains_the_trials_of_a_sweep(
     with ExitStack() as ended:
         for number, host in enumerate(hosts):
             node = ended.enter_context(start_ray(host, number, at=tmp_path))
-            wait_until(lambda node=node: "Ray runtime started" in node.read()[0])
-        sweep = ended.enter_context(Command(hosts[0].words(sys.executable, *COMMAND, *words), at=tmp_path))
+            wait_until(lambda: "Ray runtime started" in node.read()[0])  # noqa: B023
+        sweep = ended.enter_context(
+            Command(hosts[0].words(sys.executable, *COMMAND, *words), at=tmp_path, variables=RAY_VARIABLES)
+        )
         while sweep.process.poll() is None:
             tasks = [process for process in psutil.process_iter(["name"]) if "_run_in_t" in process.info["name"]]
             busy |= {host.name for host in hosts if any(host.holds(task) for task in tasks)}

@@ -1,6 +1,7 @@
 """Start `copycat train` on several ranks as torchrun and srun do, on this host and on two emulated ones."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 WAIT_SECONDS = 150
 PORT, RAY_PORT = 29400, 29500
+RAY_VARIABLES = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+"""A token of this process's own: Ray refuses other hosts that have none."""
 LINK = "veth0"
 """Name of each end of the link between two hosts."""
 COMMAND = ("-m", "copycat", "train")
@@ -144,7 +147,7 @@ def start_ray(host: Host, number: int, *, at: Path) -> Command:
     role = ["--head", f"--port={RAY_PORT}", "--include-dashboard=false"] if number == 0 else [f"--address={address}"]
     node = [f"--node-ip-address={host.address}", "--num-cpus=1", "--block", "--disable-usage-stats"]
     ray = Path(sys.executable).with_name("ray")
-    return Command(host.words(str(ray), "start", *role, *node), at=at, variables={"RAY_ADDRESS": ""})
+    return Command(host.words(str(ray), "start", *role, *node), at=at, variables=RAY_VARIABLES)
 
 
 def srun(*words: str, rank: int, job: int, at: Path) -> Command:
