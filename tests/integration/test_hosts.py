@@ -91,7 +91,7 @@ def test_ranks_refuse_a_sweep_inside_them(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_each_trial_of_a_sweep_has_its_ranks_and_one_folder(tiny: Path, history: bytes, tmp_path: Path) -> None:
-    words = words_for(tiny, "trainer.devices=2", "seed=1,2", "sweep.folder=sweep")
+    words = words_for(tiny, "trainer.devices=2", "seed=123,1", "sweep.folder=sweep")
     done = run_copycat("train", "-m", *words, at=tmp_path)
     assert done.returncode == 0, done.stderr
     folders = sorted(file.parent for file in tmp_path.rglob("run.json"))
@@ -147,6 +147,7 @@ LONG = ("trainer.max_epochs=400", "callbacks=none")
 
 
 def test_a_link_that_is_cut_for_10_seconds_costs_a_pause(hosts: tuple[Host, Host], tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
     whole = run_copycat("train", *words_for(tiny, *LONG, "trainer.devices=2"), at=tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     with ExitStack() as ended:
