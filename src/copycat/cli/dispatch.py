@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext, redirect_stderr, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +13,7 @@ from typing import NoReturn
 from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
-from copycat.config.errors import UserError
+from copycat.config.errors import JoinError, UserError
 from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
@@ -124,7 +124,8 @@ def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
 
             print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         line, status = _describe_failure(error)
-        print_line(f"copycat: {line}", error=True)
+        with redirect_stderr(sys.__stderr__) if isinstance(error, JoinError) else nullcontext():  # of any rank
+            print_line(f"copycat: {line}", error=True)
         sys.exit(status)
 
 

@@ -12,6 +12,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.worlds import count_started
 from copycat.data.sources.root import check_image_folder
 
 RUN_KEYS, SWEEP_KEYS = ("trainer.max_epochs", "trainer.max_time"), ("sweep.max_time",)
@@ -66,7 +67,8 @@ def _resume_run(arguments: argparse.Namespace) -> int:
     for key, value in more.items():
         check_value(key, value, {})
     opened = open_run(arguments.run)
-    check_image_folder(opened.config)  # a wrong folder is named before torch is imported
+    if count_started() == 1:  # ranks check their data together, once they have met
+        check_image_folder(opened.config)  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
         from copycat.training.resume import resume
         from copycat.training.summary import PrintedLosses

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
+from copycat.config.errors import UserError
+from copycat.config.worlds import count_started
 from copycat.data.sources.root import check_image_folder, check_typed_root
 
 if TYPE_CHECKING:
@@ -16,11 +18,18 @@ if TYPE_CHECKING:
     from copycat.config.sweep_composition import SweepRequest
 
 MAX_TRIALS_PRINTED = 20
+MULTIRUN = ("-m", "--multirun")
 
 
 def run(words: Sequence[str]) -> int:
     """Train a network, or under -m each trial of a sweep."""
-    if not any(word.startswith("-") and word not in ("-m", "--multirun") for word in words):
+    ranks = count_started()
+    if ranks > 1 and any(word in MULTIRUN for word in words):
+        raise UserError(
+            f"-m: expected a start of one process; got {ranks}, by torchrun or srun. Type copycat train -m …"
+            " trainer=ddp trainer.devices=N, which starts the ranks of each trial."
+        )
+    if ranks == 1 and not any(word.startswith("-") and word not in MULTIRUN for word in words):
         check_typed_root(words)
     with defer_garbage_collection():
         from copycat.config.application import launch
@@ -38,7 +47,8 @@ def run(words: Sequence[str]) -> int:
 
 def _train(request: "Request") -> str:
     """Train one run and return its status."""
-    check_image_folder(request.config)
+    if count_started() == 1:  # ranks check their data together, once they have met
+        check_image_folder(request.config)
     with defer_garbage_collection():
         from copycat.training.summary import PrintedLosses
         from copycat.training.train import train

@@ -1,4 +1,4 @@
-"""Define the one error that a user's mistake raises."""
+"""Define the error that a user's mistake raises."""
 
 
 class UserError(Exception):
@@ -12,3 +12,7 @@ class UserError(Exception):
         """Create the error; see the class."""
         super().__init__(message)
         self.key = key
+
+
+class JoinError(UserError):
+    """Report that the first rank of a run cannot be reached, so that any other rank must say so itself."""

@@ -42,6 +42,12 @@ def find_place() -> Place | None:
     return Place(int(variables["SLURM_PROCID"]), tasks, int(variables["SLURM_LOCALID"]), tasks // nodes)
 
 
+def count_started() -> int:
+    """Return how many ranks a launcher started, of which this process is one; 1 where it was started alone."""
+    place = find_place()
+    return 1 if place is None else place.size
+
+
 def _first_host(nodes: str) -> str:
     """Return the first host of a SLURM list, as of `a[03-07,9],b`."""
     name, bracket, rest = nodes.split(",")[0].partition("[")

@@ -9,11 +9,14 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from copycat.config.durations import parse_duration
-from copycat.config.errors import UserError
+from copycat.config.errors import JoinError, UserError
 from copycat.config.suggestions import describe_error
 from copycat.config.worlds import Place, choose_backend, find_place, world_size
 from copycat.models.classifier import DivergedError
@@ -145,7 +148,7 @@ class Ranks:
         self._store.set(f"{key}/{self.rank}", "")
         for rank in range(self.size):
             if line := self._await(f"{key}/{rank}", rank=rank):
-                raise UserError(line)
+                raise UserError(line if rank == 0 else f"{line} That is {self._name(rank)}.")
 
     def check_equal(self, value: str, *, key: str, what: str) -> None:
         """Raise a UserError on all ranks where the value of one differs from the first rank's."""
@@ -197,6 +200,7 @@ class Ranks:
             return str(failure)
         if _is_of_another(failure):
             with suppress(Exception):
+                self._store.hurry(2 * SILENT_SECONDS)
                 if found := self._find_failed():
                     return found
         return f"{self._name(self.rank)}: {own(failure)}"
@@ -236,25 +240,30 @@ class Ranks:
 
     # ----- the group
 
+    def _describe_wait(self) -> str:
+        return (
+            f"trainer.timeout: expected {self.size} ranks to join within {self.timeout:g} s; rank {self.rank} on"
+            f" {socket.gethostname()} waited in vain. Check the addresses, or type trainer.timeout=SECONDS."
+        )
+
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Hold the process group that connects the ranks.
 
         Raises:
-            UserError: where not all ranks join within the time limit.
+            UserError: where not all ranks join within the time limit; JoinError where the first is not there.
         """
         if self.size == 1:
             yield
             return
         limit = timedelta(seconds=self.timeout)
+        if not self.is_first and not _finds_store(self.timeout):
+            raise JoinError(self._describe_wait())
         try:
             dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=limit)
         except (RuntimeError, ValueError) as error:
-            raise UserError(
-                f"trainer.timeout: expected {self.size} ranks to join within {self.timeout:g} s; rank {self.rank} on"
-                f" {socket.gethostname()} waited in vain. Check the addresses, or type trainer.timeout=SECONDS."
-            ) from error
-        self._store, beats = _connect(limit), _connect(limit)
+            raise UserError(self._describe_wait()) from error
+        self._store, beats = _LimitedStore(_connect(limit), self.timeout), _connect(limit)
         self._store.set(f"copycat/process/{self.rank}", f"{socket.gethostname()} {os.getpid()}")
         stop = threading.Event()
         thread = threading.Thread(target=_beat, args=(beats, self.rank, stop), name="heartbeat", daemon=True)
@@ -269,7 +278,8 @@ class Ranks:
             if self._silent >= 0:
                 self._kill_silent()
             stop.set()
-            thread.join()
+            thread.join(2 * BEAT_SECONDS)  # it may wait for a host that is gone
+            self._store.close()
             with suppress(Exception):
                 dist.destroy_process_group()
 
@@ -292,10 +302,74 @@ def make_ranks(trainer: Mapping[str, Any]) -> Ranks:
     return Ranks(find_place() or Place(), backend=backend, timeout=parse_duration(trainer.get("timeout", TIMEOUT)))
 
 
+def _finds_store(timeout: float) -> bool:
+    """Wait until the store can be reached, in which ranks meet; torch would wait twice as long and log its stack."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(_address(), timeout=max(0.1, end - time.monotonic())):
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _address() -> tuple[str, int]:
+    return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+
+
 def _connect(limit: timedelta) -> Any:
     """Connect to the store in which the ranks have met."""
     store: Any = vars(dist)["TCPStore"]  # public, but not to mypy
-    return store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=limit)
+    return store(*_address(), is_master=False, timeout=limit)
+
+
+class _LimitedStore:
+    """Ask a store by a thread of its own: where the store's host is gone, torch waits for as long as TCP does."""
+
+    def __init__(self, store: Any, timeout: float) -> None:
+        self._store, self._timeout = store, timeout
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._is_lost = False
+        threading.Thread(target=self._serve, name="store", daemon=True).start()
+
+    def set(self, key: str, value: str) -> None:
+        """Set a value."""
+        self._ask(lambda: self._store.set(key, value))
+
+    def get(self, key: str) -> Any:
+        """Return a value, in bytes."""
+        return self._ask(lambda: self._store.get(key))
+
+    def check(self, keys: Sequence[str]) -> bool:
+        """Return whether all keys are set."""
+        return bool(self._ask(lambda: self._store.check(list(keys))))
+
+    def hurry(self, timeout: float) -> None:
+        """Shorten the time limit, in a run that has failed already."""
+        self._timeout = min(self._timeout, timeout)
+
+    def close(self) -> None:
+        """End the thread, unless it waits."""
+        self._calls.put(sys.exit)
+
+    def _serve(self) -> None:
+        while True:
+            self._calls.get()()
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        answer: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(call())
+            except Exception as error:
+                answer.set_exception(error)
+
+        if not self._is_lost:
+            self._calls.put(work)
+            with suppress(TimeoutError):
+                return answer.result(self._timeout)
+            self._is_lost = True
+        raise RankError("rank 0 answers no more, or its host cannot be reached")
 
 
 def _beat(store: Any, rank: int, stop: threading.Event) -> None:
