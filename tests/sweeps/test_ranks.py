@@ -21,5 +21,5 @@ def test_a_sweep_that_a_launcher_starts_several_times_is_refused(tmp_path: Path)
     ranks = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
     done = run_copycat_in_new_interpreter("train", "-m", "trainer=ddp", "seed=0,1", at=tmp_path, **ranks)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("copycat: -m: expected one process")
+    assert done.stderr.splitlines()[-1].startswith("copycat: -m: expected a start of one process")
     assert not list(tmp_path.rglob("sweep.json"))

@@ -96,15 +96,6 @@ def fill_world(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return node | {key: node[key] if isinstance(node.get(key), list) else value for key, value in found.items()}
 
 
-def check_one_process(what: str) -> None:
-    """Raise a UserError where a launcher started several processes for what one process does."""
-    if (place := find_place()) is not None and place.size > 1:
-        raise UserError(
-            f"{what}: expected one process, as each trial starts its own ranks; got {place.size}, by torchrun or srun."
-            " Type copycat train -m trainer=ddp trainer.devices=N …."
-        )
-
-
 def needs_launch(trainer: Mapping[str, Any]) -> bool:
     """Return whether this process must start the ranks that a trainer's node, filled in, asks for."""
     return world_size(trainer) > 1 and find_place() is None

@@ -18,7 +18,6 @@ from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
 from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
-from copycat.config.worlds import check_one_process
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
@@ -33,7 +32,6 @@ def start_sweep(request: SweepRequest) -> Path:
     Raises:
         UserError: if a trial cannot work; then no folder is made.
     """
-    check_one_process("-m")
     check_buildable(request.first, metrics=get_named_metrics(request.settings))
     return open_sweep_folder(request)
 
