@@ -35,6 +35,8 @@ BEAT_SECONDS = 0.5
 SILENT_SECONDS = 3.0
 """Seconds without a heartbeat after which a rank counts as dead or stopped."""
 POLL_SECONDS = 0.02
+KEPT_CALLS = 16
+"""Number of the first rank's answers that the store keeps: a run has two an epoch."""
 TIMEOUT = "60s"
 """Time limit of ranks whose configuration has none."""
 OF_COMMUNICATION = re.compile(r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore", re.IGNORECASE)
@@ -131,6 +133,8 @@ class Ranks:
             self._store.set(key, json.dumps({"error": str(error)}))
             raise
         self._store.set(key, json.dumps({"value": value}))
+        if self._calls > KEPT_CALLS:  # others are a few calls behind, at most: steps keep them together
+            self._store.delete(f"copycat/call/{self._calls - KEPT_CALLS}")
         return value
 
     @contextmanager
@@ -342,6 +346,10 @@ class _LimitedStore:
     def check(self, keys: Sequence[str]) -> bool:
         """Return whether all keys are set."""
         return bool(self._ask(lambda: self._store.check(list(keys))))
+
+    def delete(self, key: str) -> None:
+        """Delete a value, if it is there."""
+        self._ask(lambda: self._store.delete_key(key))
 
     def hurry(self, timeout: float) -> None:
         """Shorten the time limit, in a run that has failed already."""
