@@ -239,7 +239,7 @@ class Ranks:
         """Kill a rank of this host that was found silent: a stopped process takes no other signal."""
         with suppress(Exception):
             host, number = self._find_process(self._silent)
-            if host == socket.gethostname():
+            if sys.platform != "win32" and host == socket.gethostname():
                 os.kill(number, signal.SIGKILL)
 
     # ----- the group
