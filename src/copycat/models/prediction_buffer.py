@@ -26,8 +26,9 @@ class TensorFile:
 
     def append(self, piece: Tensor) -> None:
         """Write a tensor behind the others."""
-        # a clone, since a single number counts as contiguous with any stride, in which it cannot be viewed as bytes
-        content = piece.cpu().reshape(-1).clone(memory_format=torch.contiguous_format)
+        content = piece.cpu().contiguous().reshape(-1)
+        if len(content) == 1:  # it counts as contiguous with any stride, in which it cannot be viewed as bytes
+            content = content.clone(memory_format=torch.contiguous_format)
         self.file.write(content.view(torch.uint8).numpy().data)
         self.shape[self.dim] += piece.shape[self.dim]
 
