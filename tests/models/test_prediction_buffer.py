@@ -134,9 +134,10 @@ def test_no_file_and_little_memory_is_left(
     assert len(os.listdir("/proc/self/fd")) == open_files
 
 
-def test_a_single_number_of_a_column_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_number_of_a_column_is_written_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction_buffer, "MAX_BYTES", 0)
     buffer, columns = prediction_buffer.PredictionBuffer(), torch.tensor([[0.25, 0.75], [0.5, 0.5]])
     buffer.append(columns[:1, 1], torch.tensor([1]))
+    buffer.append(columns[:0, 1], torch.tensor([], dtype=torch.int64))
     buffer.append(columns[1:, 1], torch.tensor([0]))
     assert buffer.concatenated()[0].tolist() == [0.75, 0.5]

@@ -27,7 +27,7 @@ class TensorFile:
     def append(self, piece: Tensor) -> None:
         """Write a tensor behind the others."""
         content = piece.cpu().contiguous().reshape(-1)
-        if len(content) == 1:  # it counts as contiguous with any stride, in which it cannot be viewed as bytes
+        if len(content) <= 1:  # it counts as contiguous with any stride, in which it cannot be viewed as bytes
             content = content.clone(memory_format=torch.contiguous_format)
         self.file.write(content.view(torch.uint8).numpy().data)
         self.shape[self.dim] += piece.shape[self.dim]
