@@ -29,9 +29,13 @@ class Share:
         """Return whether this rank's part of a batch is empty."""
         return self.rank >= images
 
-    def places(self, images: int) -> slice:
-        """Return the places of this rank's part; of an empty part the first image, which only pads."""
-        return slice(0, 1) if self.is_empty(images) else slice(*self.bounds(images))
+    def places(self, images: int, *, after: int = 0) -> slice:
+        """Return the places of this rank's part; of an empty part the first image, which only pads.
+
+        `after` is the place of the batch's first image.
+        """
+        start, stop = self.bounds(images)
+        return slice(after + start, after + stop) if start < stop else slice(after, after + 1)
 
 
 WHOLE = Share()
@@ -111,8 +115,7 @@ class BatchOrder(Sampler[list[int]]):
 
     def places(self, batch: int) -> slice:
         """Return the places in the epoch of this rank's images of a batch."""
-        start, part = batch * self.batch_size, self.share.places(self.images_in(batch))
-        return slice(start + part.start, start + part.stop)
+        return self.share.places(self.images_in(batch), after=batch * self.batch_size)
 
     def pads(self, batch: int) -> bool:
         """Return whether this rank has no image of a batch but one that pads."""

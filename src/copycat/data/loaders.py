@@ -136,8 +136,9 @@ class MemoryLoader(ResumableLoader):
             return
         indices = order.sequence()
         for number in range(first, min(stop, len(order))):
-            index = indices[order.places(number)]
-            chosen = index if order.shuffle else order.places(number)
+            places = order.places(number)
+            index = indices[places]
+            chosen = index if order.shuffle else places
             batch: Batch = {"image": self.images[chosen], "label": self.labels[chosen], "index": index}
             yield self._on_device(with_place(batch, order, number))
 
@@ -165,7 +166,8 @@ def with_draws(batch: Batch, order: BatchOrder, first: int) -> Batch:
 
 def with_place(batch: Batch, order: BatchOrder, number: int) -> Batch:
     """Return the batch of this number, with its draws where images may recur, marked where it only pads."""
-    batch = with_draws(batch, order, order.places(number).start)
+    if order.weights is not None:
+        batch = with_draws(batch, order, order.places(number).start)
     return {**batch, "padding": torch.tensor(True)} if order.pads(number) else batch
 
 

@@ -21,7 +21,8 @@ from copycat.data.decoding_loader import exit_with_parent
 from copycat.records.lock import LockedError, is_locked, locked
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.training.manifest import now
-from copycat.training.ranks import RankError, Ranks
+from copycat.training.rank_store import RankError
+from copycat.training.ranks import Ranks
 from copycat.training.result import RunResult
 from copycat.training.signals import ending_signals
 from copycat.training.standard_streams import printing_on_first_rank

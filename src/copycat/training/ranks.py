@@ -1,4 +1,4 @@
-"""Know the ranks of a run, and let them communicate: the one module that uses torch.distributed.
+"""Know the ranks of a run, and let them communicate.
 
 A rank is one process with one device. The ranks of a run take the same steps, each on its share of every batch. What
 only one may do (lock, write, print, fingerprint) the first rank does.
@@ -13,10 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -29,22 +27,26 @@ from copycat.config.suggestions import describe_error
 from copycat.config.worlds import Place, choose_backend, find_place, world_size
 from copycat.models.classifier import DivergedError
 from copycat.training.decisions import Decisions
+from copycat.training.rank_store import (
+    BEAT_SECONDS,
+    POLL_SECONDS,
+    LimitedStore,
+    RankError,
+    Silence,
+    beat,
+    connect,
+    finds_store,
+)
 
 T = TypeVar("T")
-BEAT_SECONDS = 0.5
 SILENT_SECONDS = 3.0
 """Seconds without a heartbeat after which a rank counts as dead or stopped."""
-POLL_SECONDS = 0.02
 KEPT_CALLS = 16
 """Number of the first rank's answers that the store keeps: a run has two an epoch."""
 TIMEOUT = "60s"
 """Time limit of ranks whose configuration has none."""
 OF_COMMUNICATION = re.compile(r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore", re.IGNORECASE)
 """What torch's errors say where another rank is gone; DDP and gloo raise no class of their own."""
-
-
-class RankError(RuntimeError):
-    """Report that another rank failed, or answers no more."""
 
 
 class Ranks:
@@ -166,7 +168,7 @@ class Ranks:
         return f"copycat/call/{self._calls}"
 
     def _await(self, key: str, *, rank: int) -> str:
-        silence, pause = _Silence(self._store, rank), POLL_SECONDS / 20
+        silence, pause = Silence(self._store, rank), POLL_SECONDS / 20
         while not self._store.check([key]):
             if silence.seconds() > self.timeout:
                 raise RankError(f"{self._name(rank)} answers no more")
@@ -212,7 +214,7 @@ class Ranks:
     def _find_failed(self) -> str:
         """Return which other rank reported an error, or is silent; empty where none is."""
         others = [rank for rank in range(self.size) if rank != self.rank]
-        silences = {rank: _Silence(self._store, rank) for rank in others}
+        silences = {rank: Silence(self._store, rank) for rank in others}
         end = time.monotonic() + 2 * SILENT_SECONDS
         while time.monotonic() < end:
             for rank, silence in silences.items():
@@ -261,16 +263,16 @@ class Ranks:
             yield
             return
         limit = timedelta(seconds=self.timeout)
-        if not self.is_first and not _finds_store(self.timeout):
+        if not self.is_first and not finds_store(self.timeout):
             raise JoinError(self._describe_wait())
         try:
             dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=limit)
         except (RuntimeError, ValueError) as error:
             raise UserError(self._describe_wait()) from error
-        self._store, beats = _LimitedStore(_connect(limit), self.timeout), _connect(limit)
+        self._store, beats = LimitedStore(connect(limit), self.timeout), connect(limit)
         self._store.set(f"copycat/process/{self.rank}", f"{socket.gethostname()} {os.getpid()}")
         stop = threading.Event()
-        thread = threading.Thread(target=_beat, args=(beats, self.rank, stop), name="heartbeat", daemon=True)
+        thread = threading.Thread(target=beat, args=(beats, self.rank, stop), name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -304,101 +306,3 @@ def make_ranks(trainer: Mapping[str, Any]) -> Ranks:
         return Ranks()
     backend = choose_backend(trainer, has_cuda=torch.cuda.is_available())
     return Ranks(find_place() or Place(), backend=backend, timeout=parse_duration(trainer.get("timeout", TIMEOUT)))
-
-
-def _finds_store(timeout: float) -> bool:
-    """Wait until the store can be reached, in which ranks meet; torch would wait twice as long and log its stack."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        with suppress(OSError), socket.create_connection(_address(), timeout=max(0.1, end - time.monotonic())):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _address() -> tuple[str, int]:
-    return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-
-
-def _connect(limit: timedelta) -> Any:
-    """Connect to the store in which the ranks have met."""
-    store: Any = vars(dist)["TCPStore"]  # public, but not to mypy
-    return store(*_address(), is_master=False, timeout=limit)
-
-
-class _LimitedStore:
-    """Ask a store by a thread of its own: where the store's host is gone, torch waits for as long as TCP does."""
-
-    def __init__(self, store: Any, timeout: float) -> None:
-        self._store, self._timeout = store, timeout
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._is_lost = False
-        threading.Thread(target=self._serve, name="store", daemon=True).start()
-
-    def set(self, key: str, value: str) -> None:
-        """Set a value."""
-        self._ask(lambda: self._store.set(key, value))
-
-    def get(self, key: str) -> Any:
-        """Return a value, in bytes."""
-        return self._ask(lambda: self._store.get(key))
-
-    def check(self, keys: Sequence[str]) -> bool:
-        """Return whether all keys are set."""
-        return bool(self._ask(lambda: self._store.check(list(keys))))
-
-    def delete(self, key: str) -> None:
-        """Delete a value, if it is there."""
-        self._ask(lambda: self._store.delete_key(key))
-
-    def hurry(self, timeout: float) -> None:
-        """Shorten the time limit, in a run that has failed already."""
-        self._timeout = min(self._timeout, timeout)
-
-    def close(self) -> None:
-        """End the thread, unless it waits."""
-        self._calls.put(sys.exit)
-
-    def _serve(self) -> None:
-        while True:
-            self._calls.get()()
-
-    def _ask(self, call: Callable[[], Any]) -> Any:
-        answer: Future[Any] = Future()
-
-        def work() -> None:
-            try:
-                answer.set_result(call())
-            except Exception as error:
-                answer.set_exception(error)
-
-        if not self._is_lost:
-            self._calls.put(work)
-            with suppress(TimeoutError):
-                return answer.result(self._timeout)
-            self._is_lost = True
-        raise RankError("rank 0 answers no more, or its host cannot be reached")
-
-
-def _beat(store: Any, rank: int, stop: threading.Event) -> None:
-    """Show the other ranks that this process runs."""
-    count = 0
-    with suppress(Exception):  # the store ends with its process
-        while not stop.wait(BEAT_SECONDS):
-            count += 1
-            store.set(f"copycat/beat/{rank}", str(count))
-
-
-class _Silence:
-    """Measure how long a rank has shown no heartbeat."""
-
-    def __init__(self, store: Any, rank: int) -> None:
-        self._store, self._key = store, f"copycat/beat/{rank}"
-        self._seen, self._since = b"", time.monotonic()
-
-    def seconds(self) -> float:
-        """Return the seconds since the latest heartbeat that this object saw."""
-        latest = self._store.get(self._key) if self._store.check([self._key]) else b""
-        if latest != self._seen:
-            self._seen, self._since = latest, time.monotonic()
-        return time.monotonic() - self._since
