@@ -1,5 +1,6 @@
 """Runs on ranks that torchrun or srun started, on this host and on two hosts, which are network namespaces."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from copycat.records.run_folder import read_manifest
 from tests.support.commands import run_copycat
 from tests.support.hosts import (
     COMMAND,
+    RAY_FOLDER,
     RAY_PORT,
     RAY_VARIABLES,
     Command,
@@ -192,6 +194,7 @@ def test_a_ray_cluster_of_two_hosts_trains_the_trials_of_a_sweep(
     words = ("-m", *cluster, *tiny_sweep_overrides(tiny), "seed=range(8)", "sweep.folder=sweep")
     busy = set()
     with ExitStack() as ended:
+        ended.callback(shutil.rmtree, RAY_FOLDER, ignore_errors=True)
         for number, host in enumerate(hosts):
             node = ended.enter_context(start_ray(host, number, at=tmp_path))
             wait_until(lambda: "Ray runtime started" in node.read()[0])  # noqa: B023

@@ -16,8 +16,13 @@ import pytest
 
 WAIT_SECONDS = 150
 PORT, RAY_PORT = 29400, 29500
-RAY_VARIABLES = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-"""A token of this process's own: Ray refuses other hosts that have none."""
+RAY_FOLDER = Path(tempfile.gettempdir(), f"ray{os.getpid()}")
+"""Folder of the cluster, which names it to no other test; its path is short, as those of sockets must be."""
+RAY_VARIABLES = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # Ray refuses other hosts that have none
+    "RAY_TMPDIR": str(RAY_FOLDER),
+}
 LINK = "veth0"
 """Name of each end of the link between two hosts."""
 COMMAND = ("-m", "copycat", "train")
