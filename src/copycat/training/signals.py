@@ -1,8 +1,6 @@
 """End a run between two steps on a signal, with a checkpoint to resume from."""
 
-import _thread
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from copycat.data.loaders import Batch
+from copycat.training.alarm import Alarm
 from copycat.training.checkpoints import LastCheckpoint, between_steps
 from copycat.training.decisions import Decisions
 from copycat.training.hook_compatibility import MultiStepCallback
@@ -46,8 +45,7 @@ class SignalHandler(MultiStepCallback):
         """Where ranks agree whether one of them got a signal; None: this process has no others."""
         self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None
-        self._timer: threading.Timer | None = None
-        self._is_overdue = False  # whether the signal that comes is the timer's
+        self._alarm = Alarm()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -57,15 +55,13 @@ class SignalHandler(MultiStepCallback):
             return
         ending = ending_signals()
         before: dict[int, Any] = {number: signal.getsignal(number) for number in ending}
-        if hasattr(signal, "SIGALRM"):
-            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._abort)
         self._signals = ending
         self._install()
         try:
             yield
         finally:
             self._signals = []
-            self._set_alarm(0)
+            self._alarm.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
             # pass it on to a sweep's handler, which must start no further trial; a run alone is over by now
@@ -84,9 +80,9 @@ class SignalHandler(MultiStepCallback):
     on_validation_start = on_train_start
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._is_overdue:
-            self._is_overdue = False
-            self._abort(number, frame)
+        if self._alarm.take_ring():
+            if self._signals and not self.deferred:
+                raise InterruptedRun(self.received)
             return
         if self.deferred:
             self._deferred_signal = number
@@ -98,26 +94,7 @@ class SignalHandler(MultiStepCallback):
             raise KeyboardInterrupt
         self.received = name
         if self.decisions is None:  # of several ranks, none may leave a step alone
-            self._set_alarm(GRACE_SECONDS)
-
-    def _abort(self, number: int, frame: FrameType | None) -> None:
-        if not self.deferred:
-            raise InterruptedRun(self.received)
-
-    def _set_alarm(self, seconds: float) -> None:
-        if sys.platform != "win32" and hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            return
-        if self._timer:  # Windows has no alarm: a thread interrupts the main one
-            self._timer.cancel()
-        if seconds:
-            self._timer = threading.Timer(seconds, self._end_grace)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _end_grace(self) -> None:
-        self._is_overdue = True
-        _thread.interrupt_main()
+            self._alarm.set(GRACE_SECONDS)
 
     def _should_stop(self) -> bool:
         return bool(self.received) if self.decisions is None else self.decisions.take("signal")
