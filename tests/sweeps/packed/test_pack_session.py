@@ -195,6 +195,26 @@ def test_a_signal_that_waits_too_long_for_final_weights_fails_no_trial(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("begun", [1, 3])
+def test_a_pack_that_stopped_before_all_its_trials_were_begun_ends_with_the_same_bits(
+    begun: int, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2,3,4", "trainer.max_epochs=300", PACKED)
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    dying = (
+        "from pathlib import Path\nfrom copycat.sweeps.packed.trial_session import TrialSession\n"
+        "def dying(self, device):\n"
+        f"    for number in range({begun}, 4): Path(f'sweep/{{number}}/run.json').unlink()\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "TrialSession.restore = dying\n"
+    )
+    run_self_killing_sweep(dying, words, data=tiny, at=tmp_path / "killed")
+    resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
+    for number in range(4):
+        assert_same_bits(tmp_path / "killed" / "sweep" / str(number), whole / str(number))
+
+
+@pytest.mark.slow
 def test_trials_of_a_waiting_pack_do_not_count_as_started(tiny: Path, tmp_path: Path) -> None:
     words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2")
     kill_sweep(words, data=tiny, at=tmp_path, epoch=3)

@@ -62,6 +62,7 @@ class PackLauncher:
                 else:
                     groups.setdefault(trial.pack_key, []).append(trial)
             for group in groups.values():
+                group.sort(key=lambda trial: trial.job.number)  # a place in a pack could change bits too
                 for pack in self._split_group(group):
                     if runner.stopped:
                         return

@@ -53,7 +53,9 @@ class PackedTrial:
 
     @property
     def pack(self) -> list[int] | None:
-        """Return the numbers of the trials in the pack that started the run; None for a new run."""
+        """Return the numbers of the trials in the pack that trained the run; None where it starts from epoch 0."""
+        if self.checkpoint is None:  # it joins the trials that its pack had not begun when it stopped
+            return None
         numbers: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return numbers
 
@@ -122,9 +124,10 @@ class Preparation:
 
     def _get_data(self, config: Mapping[str, Any]) -> DataModule:
         """Return a data module, shared by trials with the same batches; images are read once per split."""
-        node, augmentation = config["data"], config["augmentation"]
-        shuffles = node["batch_size"] is not None if node["shuffle"] is None else node["shuffle"]
-        shuffles = shuffles or node.get("sampler") is not None
+        node, augmentation = dict(config["data"]), config["augmentation"]
+        if node["shuffle"] is None:  # as a run records it: one that resumes has the data of those that start
+            node["shuffle"] = node["batch_size"] is not None
+        shuffles = node["shuffle"] or node.get("sampler") is not None
         varies = shuffles or not is_option(augmentation["_target_"], "augmentation", "none")
         own = json.dumps([node, augmentation, config["seed"] if varies else None], sort_keys=True)
         if own not in self._data:
