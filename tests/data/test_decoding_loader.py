@@ -87,6 +87,19 @@ def test_workers_end_with_their_epoch(end: str) -> None:
     assert set(multiprocessing.active_children()) == before
 
 
+class CountingFrozen(OnDemand):
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.full_like(super().__getitem__(index), min(gc.get_freeze_count(), 255))
+
+
+def test_a_worker_collects_nothing_that_it_shares_with_its_parent() -> None:
+    """A collection would write to all objects that the parent had, and so copy their pages."""
+    frozen = gc.get_freeze_count()
+    loader = DecodingLoader(CountingFrozen(), LABELS, make_order(shuffle=False), workers=1)
+    assert all((batch["image"] * 255 == 255).all() for batch in loader)
+    assert gc.get_freeze_count() == frozen
+
+
 class Unreadable(OnDemand):
     def __getitem__(self, index: int) -> Tensor:
         raise ValueError(f"image {index} is gone")

@@ -1,6 +1,7 @@
 """Memory format, activation checkpointing and compilation give the plain run, each within its tolerance."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,12 @@ TOLERANCES = {CHANNELS_LAST: 1e-5, CHECKPOINTS: 0.0, COMPILED: 1e-5}
 """Largest relative difference of a loss from the plain run's, without dropout."""
 
 
-@pytest.fixture(autouse=True)
-def _own_compiler_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what is compiled in the test's own folder."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+@pytest.fixture(scope="module", autouse=True)
+def _own_compiler_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is compiled in the module's own folder: one test finds compiled what another needed too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
 
 
 def train_cnn(*words: str, data: Path, at: Path) -> RunResult:

@@ -53,10 +53,10 @@ TRANSPOSE_BY_ORIENTATION = {
 class UnreadableImage(ValueError):  # noqa: N818 - the name describes the file, not the call
     """Report a file that cannot be decoded, with the reason in plain words, and whether it has too many pixels."""
 
-    def __init__(self, path: Path, reason: str, *, is_too_large: bool = False) -> None:
+    def __init__(self, path: Path | str, reason: str, *, is_too_large: bool = False) -> None:
         """Store the parts of the message as attributes."""
         super().__init__(path, reason)
-        self.path, self.reason, self.is_too_large = path, reason, is_too_large
+        self.path, self.reason, self.is_too_large = Path(path), reason, is_too_large
 
     def __str__(self) -> str:
         """Return the path and the reason."""
@@ -93,7 +93,7 @@ def decoder_versions() -> Sequence[str]:
 
 
 def decode(
-    path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
+    path: Path | str, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
 ) -> "Tensor":
     """Decode an image as `decode_pixels` does, to a tensor."""
     import torch
@@ -102,7 +102,7 @@ def decode(
 
 
 def decode_pixels(
-    path: Path, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
+    path: Path | str, *, size: int, fit: str = "crop", max_pixels: int | None = None, content: bytes | None = None
 ) -> NDArray[np.uint8]:
     """Decode an image file to uint8 [3, size, size], RGB.
 
@@ -136,7 +136,11 @@ def decode_pixels(
 
 
 def read_image(
-    path: Path, convert: Callable[[Image.Image], T], *, max_pixels: int | None = None, content: bytes | None = None
+    path: Path | str,
+    convert: Callable[[Image.Image], T],
+    *,
+    max_pixels: int | None = None,
+    content: bytes | None = None,
 ) -> T:
     """Open an image file and return what `convert` makes of it; the other arguments are those of `decode_pixels`.
 
@@ -144,7 +148,7 @@ def read_image(
         UnreadableImage: as `decode_pixels`, for any error of `convert` too.
     """
     try:
-        opened = path.open("rb") if content is None else BytesIO(content)
+        opened = open(path, "rb") if content is None else BytesIO(content)  # noqa: SIM115, closed below
         with _pillow_settings.applied(max_pixels), opened as file:
             limit = _pillow_settings.limit if max_pixels is None else max_pixels
             if not (head := file.read(512)):
@@ -157,7 +161,7 @@ def read_image(
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        hint = FORMAT_HINTS.get(path.suffix.lower(), "not an image that Pillow knows")
+        hint = FORMAT_HINTS.get(Path(path).suffix.lower(), "not an image that Pillow knows")
         raise UnreadableImage(path, "a web page, not an image" if b"<html" in head.lower() else hint) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"{LIMIT_MESSAGE} {limit} pixels", is_too_large=True) from None

@@ -1,5 +1,6 @@
 """Load batches of images that are decoded one by one, here or in worker processes."""
 
+import gc
 import os
 import threading
 import time
@@ -54,7 +55,7 @@ class DecodingLoader(ResumableLoader):
             batch_sampler=order.batches(first),
             num_workers=self.workers,
             generator=own,
-            worker_init_fn=partial(exit_with_parent, os.getpid()),
+            worker_init_fn=partial(_begin_worker, os.getpid()),
             multiprocessing_context=find_start_method(self.dataset.images) if self.workers else None,
         )
         for place, batch in enumerate(loader, first):
@@ -85,6 +86,12 @@ def exit_with_parent(parent: int, worker: int, *, grace: float = 0.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name=f"watch{worker}", daemon=True).start()
+
+
+def _begin_worker(parent: int, worker: int) -> None:
+    """Let a worker end with its parent, and share the parent's memory: a collection writes to all that it looks at."""
+    gc.freeze()
+    exit_with_parent(parent, worker)
 
 
 @dataclass(eq=False)

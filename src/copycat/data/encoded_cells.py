@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -27,7 +26,7 @@ class EncodedCells(ABC):
         """Return the number of images."""
 
     @abstractmethod
-    def read_cell(self, index: int) -> tuple[Path, bytes | None]:
+    def read_cell(self, index: int) -> tuple[str, bytes | None]:
         """Return the name of image `index` and its encoded bytes; None where the name is a file that has them.
 
         Raises:

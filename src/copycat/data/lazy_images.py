@@ -51,13 +51,17 @@ class LazyImages:
         """Return the number of images."""
         return len(self.files)
 
+    def path(self, index: int) -> str:
+        """Return the file of image `index`: a string, as pathlib interns the names of all files."""
+        return os.path.join(self.root, self.files[index])
+
     def __getitem__(self, index: int) -> Tensor:
         """Decode image `index` to uint8 [3, size, size]."""
-        return decode(self.root / self.files[index], size=self.size, fit=self.fit, max_pixels=self.max_pixels)
+        return decode(self.path(index), size=self.size, fit=self.fit, max_pixels=self.max_pixels)
 
     def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
         """Return what `convert` makes of the open image `index`, in its own size."""
-        return read_image(self.root / self.files[index], convert, max_pixels=self.max_pixels)
+        return read_image(self.path(index), convert, max_pixels=self.max_pixels)
 
     def key(self, index: int) -> str:
         """Return the file of image `index`, relative to the root."""
@@ -66,6 +70,6 @@ class LazyImages:
     def stamp(self, index: int) -> Stamp | None:
         """Return size in bytes and modification time in ns; None where there is no such file."""
         with suppress(OSError, ValueError):  # a null character in a table's path is a ValueError
-            about = os.stat(os.path.join(self.root, self.files[index]))
+            about = os.stat(self.path(index))
             return about.st_size, about.st_mtime_ns
         return None

@@ -1,7 +1,6 @@
 """Decode images that are cells of a Dataset of Hugging Face, at each access."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from copycat.data.encoded_cells import EncodedCells
@@ -21,13 +20,13 @@ class TableImages(EncodedCells):
         """Return the number of images."""
         return len(self.rows)
 
-    def read_cell(self, index: int) -> tuple[Path, bytes | None]:
+    def read_cell(self, index: int) -> tuple[str, bytes | None]:
         """Return the name of image `index` and its encoded bytes, or the file that has them and None."""
         cell = self.rows[index][self.column]
         content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
         if content is None and path is None:
             content = b""  # an empty cell is an empty file
-        return Path(path or self.key(index)), content
+        return path or self.key(index), content
 
     def key(self, index: int) -> str:
         """Return part and index."""

@@ -127,10 +127,14 @@ def read_content(images: Any, index: int) -> bytes:
         return read_content(images.decoder, images.indices[index])
     try:
         if isinstance(images, LazyImages):
-            return (images.root / images.key(index)).read_bytes()
-        assert isinstance(images, EncodedCells)
-        path, content = images.read_cell(index)
-        return path.read_bytes() if content is None else content
+            path, content = images.path(index), None
+        else:
+            assert isinstance(images, EncodedCells)
+            path, content = images.read_cell(index)
+        if content is None:
+            with open(path, "rb") as file:
+                content = file.read()
+        return content
     except (OSError, ValueError) as error:
         raise UserError(f"data convert: {images.key(index)} can no longer be read: {error}.") from error
 

@@ -118,13 +118,13 @@ class RowImages(EncodedCells):
         """Return the number of images."""
         return len(self.rows)
 
-    def read_cell(self, index: int) -> tuple[Path, bytes]:
+    def read_cell(self, index: int) -> tuple[str, bytes]:
         """Return the name of image `index` and its encoded bytes.
 
         Raises:
             UnreadableImage: where the row is damaged, or has other bytes than were converted.
         """
-        name = Path(self.names[index] or self.key(index))
+        name = self.names[index] or self.key(index)
         try:
             content = self.reader.read(int(self.rows[index]))
         except Exception as error:  # pyarrow, fsspec and Lance raise many types for damaged and missing files
