@@ -20,9 +20,11 @@ class Alarm:
     def set(self, seconds: float) -> None:
         """Ring in so many seconds, and at no time that was set before."""
         self.cancel()
-        self._timer = threading.Timer(max(0.0, seconds), self._ring)
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(max(0.0, seconds), self._ring)
+        timer.daemon = True
+        with self._guard:  # a second Ctrl-C may raise between the two: what was not started cannot be joined
+            timer.start()
+            self._timer = timer
 
     def cancel(self) -> None:
         """Ring no more: a signal that was not sent yet does not come."""
