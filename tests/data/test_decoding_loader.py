@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import Tensor
 from copycat.data.datamodule import DataModule
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.sources.folder import Folder
+from copycat.models.prediction_buffer import MAX_PIECES
+from copycat.models.stage_metrics import StageMetrics
 from tests.support.batches import LABELS, LENGTH, OnDemand, are_equal, epoch_of, make_loader, make_order
 
 
@@ -109,6 +112,30 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
     loader = DecodingLoader(Unreadable(), LABELS, make_order(shuffle=False), workers=0)
     with pytest.raises(ValueError, match="image 0 is gone"):
         next(iter(loader))
+
+
+class Endless(OnDemand):
+    def __getitem__(self, index: int) -> Tensor:
+        return super().__getitem__(index % LENGTH)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_an_epoch_may_have_more_batches_than_a_process_may_open_files() -> None:
+    """Each tensor that a worker ships holds a file open as long as it is kept."""
+    import resource
+
+    count = 5 * MAX_PIECES
+    labels = torch.arange(count) % 3
+    loader = DecodingLoader(Endless(), labels, make_order(length=count, batch_size=1, shuffle=False), workers=1)
+    metrics = StageMetrics("train", classes=3, reduction="mean")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 2 * MAX_PIECES, hard))
+    try:
+        for batch in loader:
+            metrics.update(loss=torch.tensor(1.0), probability=torch.full((1, 3), 1 / 3), label=batch["label"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert torch.equal(metrics.predictions()[1], labels)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from collections.abc import Sequence
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -12,6 +13,8 @@ from copycat.models.metrics import concatenate
 
 MAX_BYTES = 2**26
 """Bytes of probabilities and labels that are held in memory, at most."""
+MAX_PIECES = 64
+"""Small tensors that are kept, at most: each splits a larger freed block of memory, and a worker's holds a file open."""
 
 
 class TensorFile:
@@ -57,6 +60,7 @@ class PredictionBuffer:
     def clear(self) -> None:
         """Remove all batches; tensors that `concatenated` returned stay valid."""
         self._pieces: list[tuple[Tensor, Tensor]] = []
+        self._recent: list[tuple[Tensor, Tensor]] = []
         self._files: list[TensorFile] = []
         self._bytes = 0
         self.sizes: list[int] = []
@@ -68,21 +72,26 @@ class PredictionBuffer:
         if self._files:
             self._write(probability, label)
             return
-        self._pieces.append((probability, label))
+        self._recent.append((probability, label))
         self._bytes += probability.nbytes + label.nbytes
+        if len(self._recent) == MAX_PIECES:
+            self._pieces, self._recent = [*self._pieces, self._joined(self._recent)], []
         if self._bytes > MAX_BYTES and (self.dim == 0 or len(label) == 1):
             self._files = [TensorFile(each, dim=self.dim) for each in (probability, label)]
-            for piece in self._pieces:
+            for piece in (*self._pieces, *self._recent):
                 self._write(*piece)
-            self._pieces = []
+            self._pieces, self._recent = [], []
 
     def concatenated(self) -> tuple[Tensor, Tensor]:
         """Return the probabilities and labels of all batches, on the last one's device or as a view of a file."""
         if self._files:
             probability, label = (file.mapped() for file in self._files)
             return probability, label
-        device = self._pieces[-1][1].device  # earlier ones may come from a checkpoint
-        first, second = ([piece.to(device) for piece in pieces] for pieces in zip(*self._pieces, strict=True))
+        return self._joined([*self._pieces, *self._recent])
+
+    def _joined(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        device = pieces[-1][1].device  # earlier ones may come from a checkpoint
+        first, second = ([piece.to(device) for piece in each] for each in zip(*pieces, strict=True))
         return concatenate(first, dim=self.dim), concatenate(second, dim=self.dim)
 
     def _write(self, probability: Tensor, label: Tensor) -> None:
