@@ -54,11 +54,17 @@ class Column(Sequence[str]):
 
 
 class TextColumn(Column):
-    """Hold texts, such as paths: their UTF-8, and where each begins and ends, 8 or 16 bytes a text."""
+    """Hold texts, such as paths: their UTF-8, and where each begins and ends, 4 or 8 bytes a text below 4 GiB."""
 
-    def __init__(self, content: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+    def __init__(self, content: bytes, starts: NDArray[Any], stops: NDArray[Any]) -> None:
         """Hold the texts `content[start:stop]`."""
         self.content, self.starts, self.stops = content, starts, stops
+
+    @classmethod
+    def _concatenated(cls, content: bytes, lengths: NDArray[Any]) -> "TextColumn":
+        ends = np.zeros(len(lengths) + 1, dtype=np.uint32 if len(content) < 2**32 else np.int64)
+        np.cumsum(lengths, out=ends[1:])
+        return cls(content, ends[:-1], ends[1:])
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "TextColumn":
@@ -68,17 +74,14 @@ class TextColumn(Column):
             encoded = text.encode(*_ENCODING)
             content += encoded
             lengths += len(encoded).to_bytes(4, "little")
-        ends = np.zeros(len(lengths) // 4 + 1, dtype=np.int64)
-        np.cumsum(np.frombuffer(lengths, dtype="<u4"), out=ends[1:])
-        return cls(bytes(content), ends[:-1], ends[1:])
+        return cls._concatenated(bytes(content), np.frombuffer(lengths, dtype="<u4"))
 
     @classmethod
     def joined(cls, columns: "Sequence[TextColumn]") -> "TextColumn":
         """Join columns that `of` made, one after the other."""
-        ends = np.zeros(sum(map(len, columns)) + 1, dtype=np.int64)
         lengths = [column.stops - column.starts for column in columns]
-        np.cumsum(np.concatenate([*lengths, ends[:0]]), out=ends[1:])
-        return cls(b"".join(column.content for column in columns), ends[:-1], ends[1:])
+        content = b"".join(column.content for column in columns)
+        return cls._concatenated(content, np.concatenate([*lengths, np.zeros(0, dtype=np.uint32)]))
 
     def __len__(self) -> int:
         """Return the number of texts."""

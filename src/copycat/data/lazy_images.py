@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 from torch import Tensor
 
+from copycat.data.columns import Indices, select
 from copycat.data.decode import decode, read_image
 from copycat.data.split import Decoder
 
@@ -50,6 +51,10 @@ class LazyImages:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.files)
+
+    def select(self, indices: Indices) -> "LazyImages":
+        """Return some of the images, in the order given, without the files of the others."""
+        return replace(self, files=select(self.files, indices))
 
     def path(self, index: int) -> str:
         """Return the file of image `index`: a string, as pathlib interns the names of all files."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.data.columns import Indices, rank_texts, select
 from copycat.data.group_splitting import split_groups
+from copycat.data.lazy_images import LazyImages
 from copycat.data.pixel_cache import MappedImages
 from copycat.data.split import Decoder, Part, Subset
 from copycat.data.streams import derive_seed
@@ -160,19 +161,18 @@ def _choose_groups(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.bool_]:
 def select_images(part: Part, indices: Indices) -> Part:
     """Return some images of a part, in the order given."""
     chosen = np.asarray(indices, dtype=np.int64)
-    images: Tensor | Decoder
-    if isinstance(part.images, Tensor):
-        images = part.images[torch.from_numpy(chosen)]
-    elif isinstance(part.images, MappedImages):
-        images = part.images.select(chosen)
-    else:
-        images = Subset(part.images, chosen)
+    images = part.images[torch.from_numpy(chosen)] if isinstance(part.images, Tensor) else _select(part.images, chosen)
+    encoded = None if part.encoded is None else _select(part.encoded, chosen)
     return replace(
         part,
-        images=images,
+        images=images if encoded is None or part.encoded is not part.images else encoded,  # of one memory
         labels=part.labels[torch.from_numpy(chosen)],
         names=select(part.names, chosen),
         digests=select(part.digests, chosen),
         groups=None if part.groups is None else select(part.groups, chosen),
-        encoded=None if part.encoded is None else Subset(part.encoded, chosen),
+        encoded=encoded,
     )
+
+
+def _select(images: Decoder, chosen: NDArray[np.int64]) -> Decoder:
+    return images.select(chosen) if isinstance(images, MappedImages | LazyImages) else Subset(images, chosen)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_SORTED = 2**18  # number of probabilities that are sorted together, which bounds memory for many classes
+RANKED_AT_ONCE = 2**16  # number of images whose ranks are summed together, which bounds memory for many images
 
 
 def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
@@ -28,11 +29,15 @@ def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> ND
     # the bits of floats in [0, 1] sort like the floats, and their highest is 0: shifted left, there is room for a label
     bits: NDArray[np.signedinteger[Any]] = np.ascontiguousarray(probability).view(whole)
     ranked = np.sort((bits << 1) | true, axis=1)
-    labels, values = ranked & 1, ranked >> 1
-    images = true.shape[1]
+    labels = (ranked & 1).astype(bool)
+    ranked >>= 1
+    values, images = ranked, true.shape[1]
     positive = labels.sum(1, dtype=np.int64)
     # the rank of a positive image minus the number of positive ones up to it is the number of negative ones before it
-    halves = 2 * (labels.astype(np.int64) @ np.arange(1, images + 1)) - positive * (positive + 1)
+    halves = -positive * (positive + 1)
+    for first in range(0, images, RANKED_AT_ONCE):
+        some = labels[:, first : first + RANKED_AT_ONCE].astype(np.int64)
+        halves += 2 * (some @ np.arange(first + 1, first + 1 + some.shape[1]))
     for row in np.flatnonzero(((values[:, 1:] == values[:, :-1]) & (labels[:, 1:] != labels[:, :-1])).any(1)):
         above, below = (values[row][labels[row] == label] for label in (1, 0))
         halves[row] -= (np.searchsorted(below, above, "right") - np.searchsorted(below, above)).sum()

@@ -14,7 +14,7 @@ from copycat.models.metrics import concatenate
 MAX_BYTES = 2**26
 """Bytes of probabilities and labels that are held in memory, at most."""
 MAX_PIECES = 64
-"""Small tensors that are kept, at most: each splits a larger freed block of memory, and a worker's holds a file open."""
+"""Small tensors that are kept, at most: each splits a larger freed block, and one of a worker holds a file open."""
 
 
 class TensorFile:
