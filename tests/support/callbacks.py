@@ -54,3 +54,15 @@ class SleepCallback(pl.Callback):
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == self.epoch and trainer.state.fn == "fit":
             time.sleep(300)
+
+
+class FailOnFold(pl.Callback):
+    """Raise an error in a run with a learning rate, where its data are folds."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        if rate == self.rate and len(trainer.datamodule.parts["train"]) < 24:  # type: ignore[attr-defined]
+            raise ValueError("no more")

@@ -49,6 +49,9 @@ def run(words: Sequence[str]) -> int:
 def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.sweep_file import read_own_sweep
 
+    if read_own_sweep(arguments.run).race is not None:  # it goes on as part of its sweep
+        arguments.run = arguments.run.resolve().parent
+
     more = _check_keys(arguments, SWEEP_KEYS, "sweep")
     if arguments.devices is not None:
         raise UserError(f"--devices: expected a run; got the sweep {arguments.run}. Its trials keep their devices.")

@@ -148,6 +148,10 @@ RULES: dict[str, Rule] = {
     "sweep.max_time": optional(DURATION),
     "sweep.folder": optional(TEXT),
     "sweep.allow_changes": BOOLEAN,
+    "sweep.prove": BOOLEAN,
+    "sweep.prove_candidates": integer(2, 1000),
+    "sweep.prove_rounds": integer(2, 50),
+    "sweep.prove_margin": NOT_NEGATIVE,
     "sweep.params": KEY_MAPPING,
     "sweep.when": KEY_MAPPING,
     "sweep.zip": any_of(

@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-from copycat.records.lock import is_locked
+from copycat.records.lock import LockedError, is_locked
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
@@ -157,6 +157,14 @@ class Runner:
     def take(self, most: int | None) -> Iterator[Job]:
         """Take the next trials, at most `most`; all of them if it is None."""
         return islice(iter(self.next, None), most)
+
+
+def locked_trial_error(folder: Path, number: int, *, sweep: Path) -> LockedError:
+    """Make the error for a trial that another process still runs."""
+    return LockedError(
+        f"{folder / str(number)}: expected a trial that no other process runs; it is still running. Once it stopped,"
+        f" type copycat resume {sweep}."
+    )
 
 
 def _problem(returned: JobReturn) -> str | None:

@@ -17,22 +17,25 @@ class Job:
     overrides: list[str]
     """Overrides of this trial, and those that all trials share."""
     values: dict[str, Any]
+    inside: Path = Path()
+    """Folder of its folder, below the sweep's."""
 
     @property
     def run_overrides(self) -> list[str]:
         """Return the overrides that configure the run, without those of the node `sweep`."""
-        return [word for word in self.overrides if not _is_sweep_override(word)]
+        return [word for word in self.overrides if not is_sweep_override(word)]
 
     @property
     def launch_overrides(self) -> list[str]:
         """Return the overrides for a launcher: all of them, and the name of the trial's folder."""
-        return [*self.overrides, f"hydra.sweep.subdir={quote_path(Path(str(self.number)))}"]
+        return [*self.overrides, f"hydra.sweep.subdir={quote_path(self.inside / str(self.number))}"]
 
 
 def recorded_job(trial: Trial, fixed: Sequence[str]) -> Job:
     """Return the job of a recorded trial, with its recorded overrides and the present ones of the node `sweep`."""
-    return Job(trial.number, [*trial.overrides, *(word for word in fixed if _is_sweep_override(word))], trial.values)
+    return Job(trial.number, [*trial.overrides, *(word for word in fixed if is_sweep_override(word))], trial.values)
 
 
-def _is_sweep_override(word: str) -> bool:
+def is_sweep_override(word: str) -> bool:
+    """Return whether an override is one of the node `sweep`."""
     return word.startswith(("sweep.", "sweep="))

@@ -24,9 +24,11 @@ REFRESH_SECONDS = 0.5
 class ProgressDisplay:
     """Count the trials of a sweep by status, and show the counts and the best trial."""
 
-    def __init__(self, folder: Path, total: int, objectives: Mapping[str, Direction]) -> None:
-        """Start with none of the sweep's `total` trials."""
-        self.folder, self.total, self.objectives = folder, total, objectives
+    def __init__(
+        self, folder: Path, total: int, objectives: Mapping[str, Direction], *, what: str = "the sweep's trials"
+    ) -> None:
+        """Start with none of `total` trials, which are `what`."""
+        self.folder, self.total, self.objectives, self.what = folder, total, objectives, what
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
         self.best: Trial | None = None
@@ -44,7 +46,7 @@ class ProgressDisplay:
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         else:
-            print_line(f"copycat: training the sweep's trials in {self.folder}", error=True)
+            print_line(f"copycat: training {self.what} in {self.folder}", error=True)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,14 +20,16 @@ from copycat.records.lock import RUNNING
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST
 from copycat.sweeps.plots.results import make_results
+from copycat.sweeps.race.page import make_race_fact, make_race_section
+from copycat.sweeps.race.record import read_race
 from copycat.sweeps.ranking import make_ranking_sections
 from copycat.sweeps.report_plots import make_plot_sections
 from copycat.sweeps.summary import group_configurations, is_done
-from copycat.sweeps.sweep_file import FILE, SweepFile, read_sweep
-from copycat.sweeps.table import make_trial_rows, summarize_sweep
+from copycat.sweeps.sweep_file import FILE, SweepFile, has_race, read_sweep
+from copycat.sweeps.table import make_trial_rows, read_sweep_records, summarize_sweep
 from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
-from copycat.tables.run_table import read_run_records, rerun_command
+from copycat.tables.run_table import rerun_command
 from copycat.tables.statistics import format_number
 
 
@@ -56,10 +58,12 @@ def make_sweep_page(folder: Path) -> Page:
     Raises:
         UserError: if sweep.json cannot be read.
     """
-    sweep, records = read_sweep(folder), list(read_run_records(folder))
+    sweep, records = read_sweep(folder), read_sweep_records(folder)
     rows = make_trial_rows(records, folder, sweep)
+    race = read_race(folder) if has_race(folder) else None
     by_folder = {str(record.folder): record for record in records}
     sections = [
+        *([make_race_section(race, folder)] if race else []),
         *make_ranking_sections(sweep, rows, by_folder),
         *make_plot_sections(make_results(folder, sweep, records), rows),
         _request(sweep),
@@ -67,6 +71,8 @@ def make_sweep_page(folder: Path) -> Page:
     ]
     manifest = _find_first_manifest(rows, by_folder)
     facts = [*_facts(sweep, rows, manifest)]
+    if race is not None:
+        facts.insert(1, make_race_fact(race))
     times = f"started {format_time(sweep.started)}" + (f"; ended {format_time(sweep.ended)}" if sweep.ended else "")
     summary = [make_verdict(facts), f"{folder}: {summarize_sweep(sweep, rows)}; {times}"]
     return Page(_title(sweep, manifest), "\n".join(summary), sections, facts)

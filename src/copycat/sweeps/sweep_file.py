@@ -21,6 +21,8 @@ from copycat.tables.grouping import REPEATS
 from copycat.tables.statistics import Direction
 
 FILE = "sweep.json"
+RACE_FOLDER = "race"
+"""Folder of a sweep's race, a sweep of its own, in that of the sweep."""
 SCHEMA = 2
 TIME_KEY = "sweep.max_time"
 KEYS_RENAMED = 2
@@ -49,7 +51,7 @@ class SweepFile:
     """As typed after `copycat train -m`."""
     output_dir: str
     sweeper: str
-    """`grid` or `optuna`."""
+    """`grid` or `optuna`, or `race` of the one that a sweep holds between its best configurations."""
     trials: int
     """Number of trials requested."""
     objectives: dict[str, Direction]
@@ -64,6 +66,8 @@ class SweepFile:
     """Name of a search's study, which is kept when the folder is moved or renamed."""
     seconds: float = 0.0
     """Seconds that the sweep took, in all its starts, for `sweep.max_time`."""
+    race: dict[str, Any] | None = None
+    """The plan of a race."""
 
     @property
     def is_out_of_time(self) -> bool:
@@ -96,6 +100,11 @@ def check_sweep(folder: Path) -> None:
     """Raise a UserError unless a folder holds a sweep."""
     if not (folder / FILE).exists():
         raise UserError(f"{folder}: expected the folder of a sweep; it has no {FILE}. Make a sweep: copycat train -m …")
+
+
+def has_race(folder: Path) -> bool:
+    """Return whether a sweep held a race."""
+    return (folder / RACE_FOLDER / FILE).is_file()
 
 
 def check_reported(folders: Sequence[Path]) -> None:

@@ -18,13 +18,14 @@ from copycat.config.printable import print_line
 from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line, pluralize
-from copycat.records.lock import LockedError, locked
+from copycat.records.lock import locked
 from copycat.records.run_folder import MANIFEST
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.budget import SweepBudget
-from copycat.sweeps.engine import Runner, TrialSource
+from copycat.sweeps.engine import Runner, TrialSource, locked_trial_error
 from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.race.session import RaceSession
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end
 from copycat.sweeps.sweep_file import TIME_KEY, read_own_sweep
@@ -51,6 +52,16 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
         try:
             with budget:
                 error = _run_trials(space, folder, sweeper, settings, launcher, budget)
+                if settings["prove"] and error is None and not budget.is_over:
+                    error = RaceSession(
+                        folder,
+                        fixed=space.fixed,
+                        config=config,
+                        settings=settings,
+                        launcher=launcher,
+                        batch=sweeper.get("max_batch_size"),
+                        budget=budget,
+                    ).run()
         except KeyboardInterrupt:
             if not budget.is_over:
                 record_end(folder, status="interrupted", seconds=budget.seconds, error="by a signal")
@@ -99,10 +110,7 @@ def _run_trials(
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display, budget=budget)
         runner.run(launcher, batch=sweeper.get("max_batch_size"))
     if runner.locked_trials:
-        raise LockedError(
-            f"{folder / str(runner.locked_trials[0])}: expected a trial that no other process runs; it is still"
-            f" running. Once it stopped, type copycat resume {folder}."
-        )
+        raise locked_trial_error(folder, runner.locked_trials[0], sweep=folder)
     return f"{runner.failures} trials failed: sweep.max_failures" if runner.has_too_many_failures else None
 
 

@@ -11,7 +11,7 @@ from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, read_sweep
+from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -40,8 +40,17 @@ def read_sweep_rows(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
-    rows = make_trial_rows(read_run_records(folder), folder, sweep)
+    rows = make_trial_rows(read_sweep_records(folder), folder, sweep)
     return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
+
+
+def read_sweep_records(folder: Path) -> list[RunRecord]:
+    """Read the trials of a sweep, without those of its race, which is a sweep in a folder of its own.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    return [record for record in read_run_records(folder) if record.folder.parent == folder]
 
 
 def make_trial_rows(records: Iterable[RunRecord], folder: Path, sweep: SweepFile) -> list[RunRow]:
@@ -60,6 +69,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep, rows, shown = read_sweep_rows(folder, choice or Query())
+    quoted = shlex.quote(str(folder))
     print_line(f"{folder}: {summarize_sweep(sweep, rows)}")
     summed, repeats = group_configurations(shown, sweep), " and ".join(sweep.repeats)
     if repeats and not sweep.hyper_parameters:
@@ -83,13 +93,19 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(f"{' and '.join(metrics)}: of each trial's best epoch{seconds}")
     for note in status_notes(shown):
         print_line(note)
+    if has_race(folder):
+        from copycat.sweeps.race.table import print_race  # which imports NumPy
+
+        print_race(folder)
+    elif not sweep.repeats and sum(is_done(row, sweep.objectives) for row in shown) > 1:
+        print_line(f"one run of each configuration: ranks may be chance; to prove the best: copycat prove {quoted}")
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.is_out_of_time:
         print_line(f"{sweep.error}")
-        print_line(f"to resume: copycat resume {shlex.quote(str(folder))} {TIME_KEY}=MORE (in all, or null)")
+        print_line(f"to resume: copycat resume {quoted} {TIME_KEY}=MORE (in all, or null)")
     if sweep.status in (KILLED, "interrupted"):
-        print_line(f"to resume: copycat resume {shlex.quote(str(folder))}")
+        print_line(f"to resume: copycat resume {quoted}")
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:

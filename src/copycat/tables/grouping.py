@@ -16,7 +16,7 @@ from copycat.records.run_folder import CONFIG
 from copycat.records.safe_parsers import read_yaml
 from copycat.tables.run_row import RunRow
 
-REPEATS = ("seed", "data.fold")
+REPEATS = ("seed", "data.fold", "data.split_seed")
 """Keys whose values repeat a configuration, and do not make another one."""
 UNRELATED = ("output_dir", "print_losses", "logger.", "callbacks.progress.", "trainer.steps_per_execution")
 """Keys, and beginnings of keys, that do not change what a run computes."""

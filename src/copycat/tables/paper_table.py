@@ -216,7 +216,6 @@ def _make_notes(
 
 def _describe_test(groups: Sequence[Group]) -> str:
     common = all(len(a.runs.keys() & b.runs.keys()) > 1 for a in groups for b in groups)
-    common = all(len(a.runs.keys() & b.runs.keys()) > 1 for a in groups for b in groups)
     welch = "" if common else " where two runs or more have the same seed and fold, else Welch's"
     kind = f"t tests, paired by seed and fold{welch}"
     corrected = ", with Nadeau and Bengio's correction for overlapping folds" if _overlap(groups) else ""

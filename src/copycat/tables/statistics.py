@@ -52,12 +52,19 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(values) < 2:
         return None
-    low, high, freedom = 0.0, 1e3, len(values) - 1
+    half = student_quantile(0.95, len(values) - 1) * stdev(values) / sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Return the t within which, on either side of 0, Student's t lies with a probability, with whole freedom."""
+    low, high = 0.0, 1.0
+    while _student_probability(high, freedom) < probability:
+        high *= 2
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _student_probability(middle, freedom) < 0.95 else (low, middle)
-    half = high * stdev(values) / sqrt(len(values))
-    return fmean(values) - half, fmean(values) + half
+        low, high = (middle, high) if _student_probability(middle, freedom) < probability else (low, middle)
+    return high
 
 
 def student_p_value(t: float, freedom: int) -> float:

@@ -17,6 +17,7 @@ from copycat.config.trial_composition import TrialRequest, compose_trial, make_t
 from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
+from copycat.sweeps.sweep_file import RACE_FOLDER
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, find_run, start_attempt, wait_until_free
 from copycat.training.manifest import now
 from copycat.training.result import RunResult
@@ -106,8 +107,8 @@ def _run_or_resume(folder: Path, request: Request, limits: Limits) -> RunResult:
 
 
 def make_pruner(request: TrialRequest, folder: Path) -> Pruner | None:
-    """Make the check that ends a trial of a search early; None if the sweeper has no pruner."""
-    if not has_pruner(request.sweeper):
+    """Make the check that ends a trial of a search early; None if the sweeper has no pruner, or it is one of a race."""
+    if not has_pruner(request.sweeper) or folder.parent.name == RACE_FOLDER:
         return None
     from copycat.sweeps.search import study
 

@@ -12,9 +12,8 @@ from hydra.errors import HydraException
 from copycat.config.errors import UserError
 from copycat.config.overrides import expand_values
 from copycat.records.trial_file import Trial
+from copycat.tables.grouping import REPEATS
 
-REPEATS = ("seed", "data.fold", "data.split_seed")
-"""Keys that repeat a trial and are no hyper-parameters: the best seed is best by chance."""
 LOG_RATIO = 100.0
 """Ratio between the largest and the smallest value from which an axis is logarithmic."""
 MAX_CATEGORIES = 12

@@ -1,0 +1,144 @@
+"""Simulate sweeps, and count how often the race of `sweep.prove=true` names a wrong winner, and finds the right one.
+
+    python benchmarks/prove.py [--sweeps 1000] [--images 1000] [--candidates 16] [--folds 5] [--rounds 6]
+
+A simulated network classifies an image correctly where a sum is above 0: of the network's skill, the image's ease for
+all networks, its ease for this configuration, and noise of the single training. The first two parts are drawn once for
+a sweep, as its images are the same in all rounds; so chance in the images does not average out over rounds, which is
+what makes folds of the same images hard to compare. Accuracies are about 80 %. A round trains each remaining candidate
+on all folds of a new division of the images.
+
+Printed for candidates that are all equal, and with one that is better by 0.03 in truth: the share of sweeps with a
+winner that is not better, and with the right one; the share of trainings of all rounds of all candidates that were
+run; and how often the first row of a table of single runs is no better than the others, or the right one. The figure
+that is reported of a right winner is of rounds after the race: how often its 95 % interval has the true difference.
+The exit status is 1 if more than 5 % of the sweeps of equal candidates have a winner.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+
+import machine
+import numpy as np
+from numpy.typing import NDArray
+from rounds import Limit, report_limits
+
+from copycat.sweeps.race.decision import LEVEL, RaceRules, compare, replay
+
+ACCURACY, ADVANTAGE = 0.8, 0.03
+EASE, OWN_EASE, NOISE = 0.6, 0.2, 0.2
+"""Shares of the variance of an image's sum."""
+REPORT_ROUNDS = 5
+
+
+@dataclass
+class Outcome:
+    """Hold what happened in one sweep."""
+
+    kind: str
+    winner: int | None
+    first: int
+    """The best of single runs."""
+    share: float
+    """Trainings that the race needed, of those of all rounds of all candidates."""
+    covered: bool | None
+    """Whether the reported interval of the winner's advantage over the runner-up has the true difference."""
+
+
+def skill(accuracy: float) -> float:
+    """Return the skill that gives a true accuracy."""
+    return NormalDist().inv_cdf(accuracy)
+
+
+class SimulatedSweep:
+    """Draw the accuracies of candidates on folds, for any rounds."""
+
+    def __init__(self, accuracies: list[float], images: int, folds: int, rng: np.random.Generator) -> None:
+        """Draw the images."""
+        self.rng, self.images, self.folds, self.accuracies = rng, images, folds, accuracies
+        ease = rng.normal(scale=EASE**0.5, size=images) + rng.normal(
+            scale=OWN_EASE**0.5, size=(len(accuracies), images)
+        )
+        self.sums = (np.array([skill(one) for one in accuracies])[:, None] + ease).astype(np.float32)
+
+    def round(self, candidates: list[int]) -> NDArray[np.float64]:
+        """Return the accuracies of one round, [candidates, folds]."""
+        noise = self.rng.standard_normal((len(candidates), self.images), dtype=np.float32) * np.float32(NOISE**0.5)
+        correct = self.sums[candidates] + noise > 0
+        parts = np.array_split(self.rng.permutation(self.images), self.folds)
+        return np.stack([correct[:, part].mean(1) for part in parts], axis=1)
+
+
+def run_sweep(accuracies: list[float], rules: RaceRules, images: int, seed: int) -> Outcome:
+    """Simulate one sweep: single runs, the race, and the report."""
+    sweep = SimulatedSweep(accuracies, images, rules.folds, np.random.default_rng(seed))
+    candidates = list(range(len(accuracies)))
+    first = int(sweep.round(candidates)[:, 0].argmax())
+    values: list[dict[tuple[int, int], float]] = [{} for _ in candidates]
+    remaining, trainings = candidates, 0
+
+    def train(number: int, some: list[int]) -> None:
+        for one, row in zip(some, sweep.round(some), strict=True):
+            values[one] |= {(number, fold): float(value) for fold, value in enumerate(row)}
+
+    for number in range(1, rules.rounds + 1):
+        train(number, remaining)
+        trainings += len(remaining)
+        last = replay(values, rules)[-1]
+        remaining, verdict = last.remaining, last.verdict(rules.margin)
+        if verdict != "open":
+            break
+    share = trainings / (len(candidates) * rules.rounds)
+    if verdict != "best":
+        return Outcome(verdict, None, first, share, None)
+    winner, second, *_ = last.means
+    values = [{} for _ in candidates]
+    for number in range(1, REPORT_ROUNDS + 1):
+        train(number, [winner, second])
+    low, high = compare(values[winner], values[second], rules.folds).interval(LEVEL / 2)
+    truth = accuracies[winner] - accuracies[second]
+    return Outcome("best", winner, first, share, low <= truth <= high)
+
+
+def main() -> int:
+    """Simulate and print; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sweeps", type=int, default=1000)
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 1000, 5000])
+    parser.add_argument("--candidates", type=int, default=16)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--margin", type=float, default=0.01)
+    options = parser.parse_args()
+    print(machine.description(), flush=True)
+    rules = RaceRules(folds=options.folds, rounds=options.rounds, margin=options.margin)
+    limits = []
+    for images in options.images:
+        for name, best in (("all equal", ACCURACY), ("one better by 0.03", ACCURACY + ADVANTAGE)):
+            accuracies = [ACCURACY] * (options.candidates - 1) + [best]
+            found = [run_sweep(accuracies, rules, images, seed) for seed in range(options.sweeps)]
+            right = None if best == ACCURACY else options.candidates - 1
+            false = fmean(one.winner is not None and one.winner != right for one in found)
+            kinds = {kind: fmean(one.kind == kind for one in found) for kind in ("best", "tied", "undecided")}
+            words = [f"{images} images, {options.candidates} candidates, {name}: false winner {false:.1%}"]
+            if right is None:
+                words.append("first row of single runs: a false winner in 100.0%")
+                limits.append(
+                    Limit(f"{images} images: false winners", f"at most {LEVEL:.0%}", f"{false:.1%}", false <= LEVEL)
+                )
+            else:
+                words.append(f"right one {fmean(one.winner == right for one in found):.1%}")
+                words.append(f"first row of single runs: right in {fmean(one.first == right for one in found):.1%}")
+                intervals = [one.covered for one in found if one.covered is not None]
+                if intervals:
+                    words.append(f"reported interval right in {fmean(intervals):.1%} of {len(intervals)}")
+            words.append(f"tied {kinds['tied']:.1%}, undecided {kinds['undecided']:.1%}")
+            words.append(f"trainings {fmean(one.share for one in found):.1%} of a full grid")
+            print("; ".join(words), flush=True)
+    return report_limits(limits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
