@@ -1,6 +1,6 @@
 """Simulate sweeps, and count how often the race of `sweep.prove=true` names a wrong winner, and finds the right one.
 
-    python benchmarks/prove.py [--sweeps 1000] [--images 1000] [--candidates 16] [--folds 5] [--rounds 6]
+    python benchmarks/prove.py [--sweeps 1000] [--images 200 1000 5000 20000] [--candidates 16] [--write]
 
 A simulated network classifies an image correctly where a sum is above 0: of the network's skill, the image's ease for
 all networks, its ease for this configuration, and noise of the single training. The first two parts are drawn once for
@@ -12,12 +12,15 @@ Printed for candidates that are all equal, and with one that is better by 0.03 i
 winner that is not better, and with the right one; the share of trainings of all rounds of all candidates that were
 run; and how often the first row of a table of single runs is no better than the others, or the right one. The figure
 that is reported of a right winner is of rounds after the race: how often its 95 % interval has the true difference.
-The exit status is 1 if more than 5 % of the sweeps of equal candidates have a winner.
+With --write the table goes to docs/how-to/prove.md too. The exit status is 1 if more than 5 % of the sweeps of equal
+candidates have a winner.
 """
 
 import argparse
+import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist, fmean
 
 import machine
@@ -26,11 +29,15 @@ from numpy.typing import NDArray
 from rounds import Limit, report_limits
 
 from copycat.sweeps.race.decision import LEVEL, RaceRules, compare, replay
+from copycat.sweeps.race.plan import REPORT_ROUNDS
 
 ACCURACY, ADVANTAGE = 0.8, 0.03
 EASE, OWN_EASE, NOISE = 0.6, 0.2, 0.2
 """Shares of the variance of an image's sum."""
-REPORT_ROUNDS = 5
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "prove.md"
+TABLE = re.compile(r"(?<=<!-- simulation -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 @dataclass
@@ -102,41 +109,61 @@ def run_sweep(accuracies: list[float], rules: RaceRules, images: int, seed: int)
     return Outcome("best", winner, first, share, low <= truth <= high)
 
 
+HEAD = (
+    "| images | candidates | wrong winner | right winner | tied | undecided | trainings of a full grid"
+    " | first row of single runs is right | reported interval is right |"
+)
+
+
+def make_row(images: int, name: str, right: int | None, found: list[Outcome]) -> str:
+    """Return the row of the table for one kind of sweeps."""
+    intervals = [one.covered for one in found if one.covered is not None]
+    cells = [
+        f"{images:,}",
+        name,
+        f"{share_of_false(found, right):.1%}",
+        "–" if right is None else f"{fmean(one.winner == right for one in found):.1%}",
+        *(f"{fmean(one.kind == kind for one in found):.1%}" for kind in ("tied", "undecided")),
+        f"{fmean(one.share for one in found):.0%}",
+        "never" if right is None else f"{fmean(one.first == right for one in found):.0%}",
+        f"{fmean(intervals):.1%} of {len(intervals)}" if intervals else "–",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def share_of_false(found: list[Outcome], right: int | None) -> float:
+    """Return the share of sweeps with a winner that is no better than the others."""
+    return fmean(one.winner is not None and one.winner != right for one in found)
+
+
 def main() -> int:
     """Simulate and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=1000)
-    parser.add_argument("--images", type=int, nargs="+", default=[200, 1000, 5000])
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 1000, 5000, 20000])
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--margin", type=float, default=0.01)
+    parser.add_argument("--write", action="store_true", help="write the table to docs/how-to/prove.md")
     options = parser.parse_args()
     print(machine.description(), flush=True)
     rules = RaceRules(folds=options.folds, rounds=options.rounds, margin=options.margin)
-    limits = []
+    table, limits = [HEAD, "| --- " * (HEAD.count("|") - 1) + "|"], []
+    print(*table, sep="\n")
     for images in options.images:
-        for name, best in (("all equal", ACCURACY), ("one better by 0.03", ACCURACY + ADVANTAGE)):
+        for name, best in (("all equal", ACCURACY), (f"one better by {ADVANTAGE}", ACCURACY + ADVANTAGE)):
             accuracies = [ACCURACY] * (options.candidates - 1) + [best]
             found = [run_sweep(accuracies, rules, images, seed) for seed in range(options.sweeps)]
             right = None if best == ACCURACY else options.candidates - 1
-            false = fmean(one.winner is not None and one.winner != right for one in found)
-            kinds = {kind: fmean(one.kind == kind for one in found) for kind in ("best", "tied", "undecided")}
-            words = [f"{images} images, {options.candidates} candidates, {name}: false winner {false:.1%}"]
+            table.append(make_row(images, name, right, found))
+            print(table[-1], flush=True)
             if right is None:
-                words.append("first row of single runs: a false winner in 100.0%")
-                limits.append(
-                    Limit(f"{images} images: false winners", f"at most {LEVEL:.0%}", f"{false:.1%}", false <= LEVEL)
-                )
-            else:
-                words.append(f"right one {fmean(one.winner == right for one in found):.1%}")
-                words.append(f"first row of single runs: right in {fmean(one.first == right for one in found):.1%}")
-                intervals = [one.covered for one in found if one.covered is not None]
-                if intervals:
-                    words.append(f"reported interval right in {fmean(intervals):.1%} of {len(intervals)}")
-            words.append(f"tied {kinds['tied']:.1%}, undecided {kinds['undecided']:.1%}")
-            words.append(f"trainings {fmean(one.share for one in found):.1%} of a full grid")
-            print("; ".join(words), flush=True)
+                false = share_of_false(found, right)
+                name = f"{images} images, equal candidates: a winner"
+                limits.append(Limit(name, f"at most {LEVEL:.0%}", f"{false:.1%}", false <= LEVEL))
+    if options.write:
+        PAGE.write_text(TABLE.sub(lambda _: "\n".join(table) + "\n", PAGE.read_text()))
     return report_limits(limits)
 
 

@@ -171,3 +171,37 @@ def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(
         write_trial_folder(tmp_path, number, {"seed": number}, status="completed", val_loss=loss)
     print_sweep(tmp_path, Query())
     assert "val/loss 0.3000 ± 0.2646 (mean ± standard deviation) over seed; runs: 3" in capsys.readouterr().out
+
+
+def test_configurations_that_are_not_distinguishable_from_the_best_are_marked() -> None:
+    losses = {"deep": [0.30, 0.35, 0.33, 0.31], "cnn": [0.29, 0.36, 0.34, 0.29], "logistic": [0.80, 0.84, 0.83, 0.81]}
+    rows = [
+        make_row(number, loss=loss, model=model, seed=seed)
+        for number, (model, seed, loss) in enumerate(
+            (model, seed, loss) for model, each in losses.items() for seed, loss in enumerate(each)
+        )
+    ]
+    found = group_configurations(rows, sweep_of("model", "seed", trials=len(rows)))
+    assert [(one.values["model"], one.is_close) for one in found] == [
+        ("cnn", False),
+        ("deep", True),
+        ("logistic", False),
+    ]
+    single = [row for row in rows if row["seed"] == 0]
+    assert not any(one.is_close for one in group_configurations(single, sweep_of("model", "seed", trials=3)))
+
+
+def test_folds_count_for_less_than_seeds() -> None:
+    """Their training images overlap: the same values tell the configurations apart as seeds, and not as folds."""
+    losses = {"deep": [0.30, 0.35, 0.33, 0.31], "cnn": [0.34, 0.38, 0.34, 0.35]}
+
+    def is_close(key: str) -> bool:
+        rows = [
+            {**make_row(10 * place + repeat, loss=loss, model=model), key: repeat}
+            for place, (model, each) in enumerate(losses.items())
+            for repeat, loss in enumerate(each)
+        ]
+        return group_configurations(rows, sweep_of("model", key, trials=len(rows)))[1].is_close
+
+    assert not is_close("seed")
+    assert is_close("data.fold")

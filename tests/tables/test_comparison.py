@@ -3,9 +3,11 @@
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from copycat.records.predictions import read_predictions
+from copycat.tables.comparison_table import find_close
 from copycat.tables.statistics import mcnemar_p_value
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
@@ -47,3 +49,29 @@ def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest
     assert "│ final/val/loss" in out
     assert " *" not in out.partition("\n*: ")[0]
     assert "no * at train and val metrics: the runs have other images there, or other classes" in out
+
+
+def test_runs_that_are_not_distinguishable_from_the_best_accuracy_are_marked(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        train_tiny("optimizer.lr=0.1", f"seed={seed}", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
+        for seed in (1, 2, 3)
+    ]
+    correct = {folder.name: read_predictions(folder, classes=2)["val"].is_correct for folder in folders}
+    best, close = find_close(correct)
+    assert close  # of 8 images no test tells such runs apart
+    call_copycat("compare", *folders)
+    out = capsys.readouterr().out
+    assert f"not distinguishable from {best}, the best in final/val/accuracy (†): {', '.join(close)}, by McNemar" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("│ final/val/accuracy"))
+    counts = {name: int(one.sum()) for name, one in correct.items()}
+    is_one_value = len({*counts.values()}) == 1
+    assert line.count("†") == sum(is_one_value or counts[name] < counts[best] for name in close)
+
+
+def test_a_run_that_is_right_where_the_best_is_not_is_told_apart_by_enough_images() -> None:
+    best = np.ones(40, dtype=bool)
+    near, far = best.copy(), best.copy()
+    near[:3], far[:12] = False, False
+    assert find_close({"far": far, "near": near, "best": best}) == ("best", ["near"])

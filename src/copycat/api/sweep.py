@@ -13,7 +13,7 @@ from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import SweepFile, read_sweep
+from copycat.sweeps.sweep_file import SweepFile, has_race, read_sweep
 from copycat.sweeps.table import make_trial_rows, read_sweep_records, summarize_sweep, trial_columns
 from copycat.tables.run_table import read_run_rows
 
@@ -107,6 +107,15 @@ class Sweep:
         if not done:
             raise UserError(f"{self.folder}: expected a completed trial; got none.")
         return load_run(done[0]["folder"])
+
+    def race(self) -> Sequence[str]:
+        """Return what the race of `sweep.prove=true` says, in sentences; none where there was no race."""
+        if not has_race(self.folder):
+            return ()
+        from copycat.sweeps.race.record import read_race
+        from copycat.sweeps.race.text import describe_race
+
+        return tuple(describe_race(read_race(self.folder), self.folder))
 
     def plot(self, kind: str = "slice") -> "Figure":
         """Draw the trials: a notebook shows the figure; elsewhere it has `savefig`.

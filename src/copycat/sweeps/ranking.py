@@ -6,7 +6,7 @@ from copycat.config.printable import printable
 from copycat.inspection.reports.contents import FIRST, Axis, Cell, Chart, PageImage, Section, Series, Table
 from copycat.sweeps.summary import Configuration, group_configurations
 from copycat.sweeps.sweep_file import SweepFile
-from copycat.sweeps.table import configuration_columns, configuration_rows, trial_columns
+from copycat.sweeps.table import configuration_columns, configuration_rows, describe_close, trial_columns
 from copycat.tables.render import Column
 from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
@@ -27,6 +27,8 @@ def make_ranking_sections(
         summaries = group_configurations(rows, sweep)
         repeats = " and ".join(sweep.repeats)
         note = f"Mean ± deviation over {repeats}, best first; 95 % intervals of the mean by Student's t."
+        if any(one.is_close for one in summaries):
+            note += f" {describe_close(sweep)}."
         columns = configuration_columns(sweep)
         cells = _cells(columns, configuration_rows(summaries, sweep))
         intervals = [[_mean_cell(one, name) for name in sweep.objectives] for one in summaries]

@@ -5,13 +5,13 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from copycat.sweeps.sweep_file import SweepFile
 from copycat.tables.run_row import RunRow
-from copycat.tables.statistics import Direction, direction_sign
+from copycat.tables.statistics import Direction, direction_sign, find_best
 
 RANKS = ("completed", "pruned", "failed")
 """Statuses in order of rank; all others come last."""
@@ -29,6 +29,8 @@ class Configuration:
     """Number of seeds and folds per configuration; None for a search, which draws them."""
     other_statuses: Mapping[str, int]
     """Number of trials with each other status."""
+    is_close: bool = False
+    """Whether it is not distinguishable from the one with the best mean of the first objective."""
 
     def mean(self, objective: str) -> float | None:
         """Return the mean of an objective; None if no trial is completed."""
@@ -97,7 +99,19 @@ def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Confi
     summaries = [_configuration(list(group.values()), sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
     sign = direction_sign(direction)
-    return sorted(summaries, key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
+    ranked = sorted(summaries, key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
+    return _with_close(ranked, sweep) if sweep.race is None else ranked
+
+
+def _with_close(ranked: Sequence[Configuration], sweep: SweepFile) -> list[Configuration]:
+    """Mark the configurations that are not distinguishable from the first one, where several runs allow a test."""
+    name, direction = next(iter(sweep.objectives.items()))
+    values = [{_key(trial, sweep.repeats): trial[name] for trial in one.trials} for one in ranked if one.trials]
+    if len(values) < 2 or max(map(len, values)) < 2:
+        return list(ranked)
+    folds = {trial.get("data.fold") for one in ranked for trial in one.trials}
+    _, close = find_best(values, direction, overlap=1 / (len(folds) - 1) if len(folds) > 1 else 0.0)
+    return [replace(one, is_close=place in close) for place, one in enumerate(ranked)]
 
 
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
@@ -129,6 +143,7 @@ def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:
         "runs": len(one.trials),
         "request": one.expected_runs,
         "not_completed": dict(one.other_statuses),
+        "not_distinguishable": one.is_close,
         "objectives": {n: {"mean": one.mean(n), "deviation": one.deviation(n)} for n in sweep.objectives},
         "trials": [trial["trial"] for trial in one.trials],
     }

@@ -12,6 +12,7 @@ from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
+from copycat.tables.comparison_table import CLOSE
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -78,6 +79,8 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     elif repeats:
         print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
         print_line(f"each configuration over {repeats}: mean ± standard deviation of its completed runs")
+        if any(one.is_close for one in summed):
+            print_line(describe_close(sweep))
         _print_omitted(len(summed), max_rows, "configuration", folder)
     console, first = wide_console(), shown[:max_rows]
     wide = console.width >= WIDE_COLUMNS
@@ -169,7 +172,19 @@ def configuration_columns(sweep: SweepFile) -> list[Column]:
 
 def configuration_rows(summaries: Sequence[Configuration], sweep: SweepFile) -> list[RunRow]:
     """Return the rows of a table of configurations."""
-    return [{**one.values, "runs": one.counts, **{n: _figure(one, n) for n in sweep.objectives}} for one in summaries]
+    first = next(iter(sweep.objectives))
+    return [
+        {**one.values, "runs": one.counts, **{n: _figure(one, n, first) for n in sweep.objectives}} for one in summaries
+    ]
+
+
+def describe_close(sweep: SweepFile) -> str:
+    """Explain the mark of configurations that are not distinguishable from the best."""
+    corrected = ", with Nadeau and Bengio's correction for overlapping folds" if "data.fold" in sweep.repeats else ""
+    return (
+        f"{CLOSE}: not distinguishable from the best by {printable(next(iter(sweep.objectives)))}: paired t tests"
+        f"{corrected}, α = 0.05 with Holm's correction"
+    )
 
 
 def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
@@ -177,14 +192,15 @@ def _keys(names: Sequence[str], sweep: SweepFile) -> list[Column]:
     return [(printable(short[name]), value_cell(name)) for name in names]
 
 
-def _figure(one: Configuration, name: str) -> str:
+def _figure(one: Configuration, name: str, first: str) -> str:
     if not one.trials:
         return "–"
-    return f"{format_number(one.mean(name))} ± {format_number(one.deviation(name))}"
+    mark = f" {CLOSE}" if one.is_close and name == first else ""
+    return f"{format_number(one.mean(name))} ± {format_number(one.deviation(name))}{mark}"
 
 
 def _figures(one: Configuration, sweep: SweepFile) -> str:
-    return ", ".join(f"{name} {_figure(one, name)}" for name in sweep.objectives)
+    return ", ".join(f"{name} {_figure(one, name, '')}" for name in sweep.objectives)
 
 
 def _print_omitted(count: int, max_rows: int | None, what: str, folder: Path) -> None:

@@ -2,9 +2,9 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
 
 from copycat.config.metric_names import Nodes
 from copycat.config.printable import csv_text, print_line, printable
@@ -14,9 +14,17 @@ from copycat.tables.statistics import (
     describe_mcnemar,
     direction_sign,
     format_number,
+    mcnemar_p_value,
     natural_direction,
+    reject_by_holm,
     wilson_interval,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ACCURACY, CLOSE = "val/accuracy", "†"
 
 
 def print_comparison(compared: RunComparison, *, equal: bool) -> None:
@@ -24,11 +32,13 @@ def print_comparison(compared: RunComparison, *, equal: bool) -> None:
     lines = compared.lines(equal=equal)
     lines = [line for line in lines if line.kind != "run" or any(v is not None for v in line.values.values())]
     titles = [("name", value_cell("")), *((printable(title), value_cell(title)) for title in compared.folders)]
-    rows = [{"": line.name, **format_cells(line, compared.metric_nodes)} for line in lines]
+    certainty = assess_accuracies(compared)
+    nodes = compared.metric_nodes
+    rows = [{"": line.name, **format_cells(line, nodes, close=certainty.close)} for line in lines]
     print_table(wide_console(), titles, rows, shrinkable=[title for title, _ in titles[1:]])
     if not compared.keys(equal=False):
         print_line("the configurations are the same")
-    for note in (*_column_notes(lines), *describe_uncertainty(compared)):
+    for note in (*_column_notes(lines), *certainty.sentences):
         print_line(note)
 
 
@@ -50,38 +60,75 @@ def comparability_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
         yield f"no * at {' and '.join(parts)} metrics: the runs have other images there, or other classes"
 
 
-def describe_uncertainty(compared: RunComparison) -> Iterator[str]:
-    """Yield the confidence interval of each validation accuracy, and McNemar's test of two runs on the same images."""
-    intervals = []
+@dataclass(frozen=True)
+class Certainty:
+    """Hold what is known of the validation accuracies of runs."""
+
+    sentences: Sequence[str]
+    """Their confidence intervals, and McNemar's tests of runs on the same images."""
+    close: Sequence[str] = ()
+    """Runs that are not distinguishable from the one with the best accuracy."""
+
+
+def assess_accuracies(compared: RunComparison) -> Certainty:
+    """Compute the intervals of the validation accuracies, and test those of runs on the same images."""
+    sentences, intervals = [], []
     for name, row in compared.rows.items():
         images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
-        share = row.get("final/val/accuracy")
+        share = row.get(f"final/{ACCURACY}")
         if images and share is not None and 0 <= share <= 1:
             low, high = wilson_interval(share, images)
             intervals.append(f"{printable(name)}: {format_number(share)} ({low:.2f} to {high:.2f}, {images} images)")
     if intervals:
-        yield f"val/accuracy with its 95 % interval (Wilson): {'; '.join(intervals)}"
-    if len(compared.folders) == 2 and (pair := _count_discordant(compared)):
-        (a, b), (one, other) = compared.folders, pair
-        yield describe_mcnemar(printable(a), printable(b), one, other)
+        sentences.append(f"{ACCURACY} with its 95 % interval (Wilson): {'; '.join(intervals)}")
+    correct = _read_correct(compared)
+    if not correct:
+        return Certainty(sentences)
+    best, close = find_close(correct)
+    if len(correct) == 2:
+        (a, one), (b, other) = correct.items()
+        first, second = int((one & ~other).sum()), int((other & ~one).sum())
+        sentences.append(describe_mcnemar(printable(a), printable(b), first, second))
+    if close:
+        sentences.append(
+            f"not distinguishable from {printable(best)}, the best in final/{ACCURACY} ({CLOSE}):"
+            f" {', '.join(map(printable, close))}, by McNemar's exact tests, α = 0.05 with Holm's correction"
+        )
+    return Certainty(sentences, close)
 
 
-def _count_discordant(compared: RunComparison) -> tuple[int, int] | None:
-    """Count the validation images that only one of two runs gets right; None unless both have the same images."""
+def find_close(correct: "Mapping[str, NDArray[np.bool_]]") -> tuple[str, list[str]]:
+    """Return the run that is right on most images, and those that McNemar's tests do not tell apart from it.
+
+    `correct` says of each run on which of the same images it is right.
+    """
+    best = max(correct, key=lambda name: int(correct[name].sum()))
+    p_values = {
+        name: mcnemar_p_value(int((correct[best] & ~one).sum()), int((one & ~correct[best]).sum()))
+        for name, one in correct.items()
+        if name != best
+    }
+    distinguished = reject_by_holm(p_values)
+    return best, [name for name in p_values if name not in distinguished]
+
+
+def _read_correct(compared: RunComparison) -> "dict[str, NDArray[np.bool_]]":
+    """Return on which validation images each run is right; empty unless all have the same images and classes."""
     from copycat.records.predictions import read_predictions  # imports NumPy, which nothing else here needs
 
-    parts = []
+    found = {}
+    measured_on = []
     for name, folder in compared.folders.items():
         manifest = compared.manifests.get(name) or {}
         try:
             predicted = read_predictions(folder, classes=len(manifest["data"]["classes"]))["val"]
-            parts.append((manifest["provenance"]["data"]["val"], manifest["data"]["classes"], predicted))
+            measured_on.append(
+                (manifest["provenance"]["data"]["val"], manifest["data"]["classes"], len(predicted.label))
+            )
         except (OSError, ValueError, KeyError, TypeError):
-            return None
-    (data, classes, one), (other_data, other_classes, other) = parts
-    if (data, classes) != (other_data, other_classes) or len(one.label) != len(other.label):
-        return None
-    return int((one.is_correct & ~other.is_correct).sum()), int((other.is_correct & ~one.is_correct).sum())
+            return {}
+        found[name] = predicted.is_correct
+    return found if all(one == measured_on[0] for one in measured_on) else {}
 
 
 def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv", "json"]) -> None:
@@ -99,8 +146,11 @@ def write_comparison(compared: RunComparison, *, equal: bool, form: Literal["csv
         )
 
 
-def format_cells(line: ComparisonLine, nodes: Nodes) -> dict[str, str]:
-    """Format a line's values by title, marking the best metric where they differ and can be compared."""
+def format_cells(line: ComparisonLine, nodes: Nodes, *, close: Sequence[str] = ()) -> dict[str, str]:
+    """Format a line's values by title, marking the best metric where they differ and can be compared.
+
+    `close` are the titles of runs whose accuracy is not distinguishable from the best.
+    """
     if line.kind == "config":
         return {title: printable(value) for title, value in line.values.items()}
     present = {title: value for title, value in line.values.items() if value is not None}
@@ -110,6 +160,8 @@ def format_cells(line: ComparisonLine, nodes: Nodes) -> dict[str, str]:
     sign = direction_sign(natural_direction(metric, nodes))
     best = min(present.values(), key=lambda value: sign * value)
     several = line.comparable and len(set(present.values())) > 1
+    marks = dict.fromkeys(close, f" {CLOSE}") if line.name == f"final/{ACCURACY}" else {}
     return {
-        title: format_number(value) + (" *" if several and value == best else "  ") for title, value in present.items()
+        title: format_number(value) + (" *" if several and value == best else marks.get(title, "  "))
+        for title, value in present.items()
     }

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from math import atan, comb, cos, pi, sin, sqrt
 from statistics import NormalDist, fmean, stdev, variance
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from copycat.config.metric_names import find_mode
 
+Name = TypeVar("Name")
 Direction = Literal["minimize", "maximize"]
 
 
@@ -126,21 +127,27 @@ def find_best(
 
     Returns:
         The index of the best, and the indices of those not distinguishable from it, in ascending order.
-
-    Source: Holm 1979, Scand. J. Statist. 6, 65.
     """
     sign = direction_sign(direction)
     means = [sign * fmean(values.values()) for values in configurations]
     best = means.index(min(means))
     others = [index for index in range(len(means)) if index != best]
     p_values = {i: difference_p_value(configurations[i], configurations[best], overlap=overlap) for i in others}
-    tested = sorted((p, i) for i, p in p_values.items() if p is not None)
-    distinguished = set()
-    for rank, (p, index) in enumerate(tested):
-        if p * (len(tested) - rank) >= level:
-            break
-        distinguished.add(index)
+    distinguished = reject_by_holm({i: p for i, p in p_values.items() if p is not None}, level=level)
     return best, [index for index in others if index not in distinguished]
+
+
+def reject_by_holm(p_values: Mapping[Name, float], *, level: float = 0.05) -> set[Name]:
+    """Return the hypotheses that Holm's method rejects at a family-wise error rate of `level`.
+
+    Source: Holm 1979, Scand. J. Statist. 6, 65.
+    """
+    rejected = set[Name]()
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        if p_values[name] * (len(p_values) - rank) >= level:
+            break
+        rejected.add(name)
+    return rejected
 
 
 def _student_probability(t: float, freedom: int) -> float:

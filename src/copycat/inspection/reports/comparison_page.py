@@ -16,7 +16,7 @@ from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.reader import not_a_run
 from copycat.tables.comparison import RunComparison, read_comparison
-from copycat.tables.comparison_table import comparability_notes, describe_uncertainty, format_cells
+from copycat.tables.comparison_table import assess_accuracies, comparability_notes, format_cells
 from copycat.tables.render import format_interval, format_majority
 from copycat.tables.statistics import format_number
 
@@ -37,12 +37,12 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
             " Name some of them, or a sweep."
         )
     compared = read_comparison(folders)
-    lines = compared.lines(equal=False)
-    metric_notes = ["* is the best of its row", *comparability_notes(lines), *describe_uncertainty(compared)]
+    lines, certainty = compared.lines(equal=False), assess_accuracies(compared)
+    metric_notes = ["* is the best of its row", *comparability_notes(lines), *certainty.sentences]
     notes = {"run": "", "config": "Keys that differ.", "metric": ". ".join(metric_notes) + "."}
     sections, nodes = [], compared.metric_nodes
     for kind, title in (("run", "Results"), ("config", "Configuration"), ("metric", "Metrics")):
-        formatted = {line.name: format_cells(line, nodes) for line in lines if line.kind == kind}
+        formatted = {line.name: format_cells(line, nodes, close=certainty.close) for line in lines if line.kind == kind}
         cells = {name: found for name, found in formatted.items() if found}
         if cells:
             rows = [[name, *(row.get(run, "–").strip() for run in compared.folders)] for name, row in cells.items()]
@@ -57,7 +57,7 @@ def make_comparison_page(folders: Sequence[Path]) -> Page:
     sections.append(Section(title="Reports", code=commands))
     facts = [*_facts(compared)]
     summary = [make_verdict(facts)] if facts else []
-    tests = [sentence for sentence in describe_uncertainty(compared) if "McNemar" in sentence]
+    tests = [sentence for sentence in certainty.sentences if "McNemar" in sentence]
     summary += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in tests]
     return Page(_title(compared), "\n".join([*summary, ", ".join(map(str, folders))]), sections, facts)
 
