@@ -1,6 +1,7 @@
 """Races of real sweeps: on each launcher, stopped and resumed, after the sweep and by a command of its own."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def test_a_race_finds_the_better_configuration_and_reports_it_from_other_seeds_a
     printed = (tmp_path / "output.txt").read_text()
     assert "race: lr=0.1 is best of 2 configurations by val/loss" in printed
     assert "95 % interval" in printed
+    assert "test/loss of these runs, on 8 images that chose nothing: lr=0.1 " in printed
+    for number, record in ((0, raced), (32, reported)):  # the race itself does not look at the test part
+        assert number in record
+        final = read_manifest(folder / "race" / str(number))["results"]["final"]
+        assert ("test/loss" in final) == (record is reported)
+    assert [f"{one:.4f}" for one in read_race(folder).report.test] == re.findall(  # type: ignore[union-attr]
+        r"lr=\S+ ([\d.]+)", printed.partition("chose nothing:")[2].partition("next:")[0]
+    )
     assert (pack_of(folder / "race" / "0") is not None) == (kind == "packed")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import sqrt
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ Verdict = Literal["open", "best", "tied", "undecided", "failed"]
 """`best`: one remains; `tied`: the others are within the margin of the best; `undecided`: more rounds would not help;
 `failed`: each had a run that failed; `open`: none of these yet."""
 FUTILE_DEVIATIONS = 2.0
+FUTILE_FROM = 2
+"""First round that may end a race as futile: the folds of a single one say little about the deviation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +104,13 @@ class Round:
     """Candidates that left, each with one that is better; None where a run of its own failed."""
     is_futile: bool
     """Whether no further round would let a candidate leave, or show that the others are within the margin."""
+    detectable: float
+    """Difference to the best one that all rounds would show to be significant, for the median candidate."""
 
     @property
     def remaining(self) -> list[int]:
         """Return the candidates that remain, the best first."""
         return [candidate for candidate in self.means if candidate not in self.left]
-
-    @property
-    def detectable(self) -> float:
-        """Return the smallest difference to the best remaining one that is significant, for the median candidate."""
-        errors = [one.error * critical_value(self.level, one.pairs) for one in self.behind.values()]
-        return median(errors) if errors else 0.0
 
     def verdict(self, margin: float) -> Verdict:
         """Return how the race stands."""
@@ -166,23 +164,34 @@ def _judge(number: int, entered: Sequence[int], values: Sequence[Values], rules:
         if place
     }
     stay = [place for place, one in enumerate(ranked) if one not in left]
-    is_futile = _is_futile(means[np.ix_(stay, stay)], deviations[np.ix_(stay, stay)], number, len(values), rules)
+    means, deviations = means[np.ix_(stay, stay)], deviations[np.ix_(stay, stay)]
+    needed = _needed(deviations, len(values), rules)
+    is_last = number == rules.rounds
+    is_futile = is_last or (number >= FUTILE_FROM and _is_futile(means, deviations, needed, number, rules))
     by_rank = {one: float(mean) for one, mean in zip(ranked, table.mean(1), strict=True)}
-    return Round(number, by_rank, behind, level, left, is_futile)
+    detectable = float(np.median(needed[0, 1:])) if len(stay) > 1 else 0.0
+    return Round(number, by_rank, behind, level, left, is_futile, detectable)
+
+
+def _needed(deviations: NDArray[np.float64], candidates: int, rules: RaceRules) -> NDArray[np.float64]:
+    """Return the difference of the means of all rounds that is significant, by the deviation of a difference."""
+    pairs = rules.rounds * rules.folds
+    return critical_value(rules.level(rules.rounds, candidates), pairs) * error_factor(pairs, rules.folds) * deviations
 
 
 def _is_futile(
-    means: NDArray[np.float64], deviations: NDArray[np.float64], number: int, candidates: int, rules: RaceRules
+    means: NDArray[np.float64],
+    deviations: NDArray[np.float64],
+    needed: NDArray[np.float64],
+    number: int,
+    rules: RaceRules,
 ) -> bool:
     """Return whether the remaining rounds are unlikely to change anything.
 
     The mean of all rounds exceeds that of the rounds so far by FUTILE_DEVIATIONS of its standard deviation in one of 40
     cases.
     """
-    so_far, all_pairs = number * rules.folds, rules.rounds * rules.folds
-    change = FUTILE_DEVIATIONS * sqrt(1 / so_far - 1 / all_pairs) * deviations
-    critical = critical_value(rules.level(rules.rounds, candidates), all_pairs)
-    needed = critical * error_factor(all_pairs, rules.folds) * deviations
+    change = FUTILE_DEVIATIONS * sqrt(1 / (number * rules.folds) - 1 / (rules.rounds * rules.folds)) * deviations
     could_leave = (means + change > needed)[deviations > 0].any()
     could_tie = (np.abs(means[0]) - change[0] + needed[0] <= rules.margin).all() if len(means) else False
     return not could_leave and not could_tie

@@ -63,8 +63,11 @@ class RacePlan:
         first, count = (1, self.rounds) if kind == "race" else (self.rounds + 1, REPORT_ROUNDS)
         return ((number, fold) for number in range(first, first + count) for fold in range(self.folds))
 
-    def job(self, candidate: int, pair: Pair, fixed: Sequence[str]) -> Job:
-        """Return the job of a trial; `fixed` are the words of the sweep, of which those of its own node are added."""
+    def job(self, candidate: int, pair: Pair, fixed: Sequence[str], *, test: bool = False) -> Job:
+        """Return the job of a trial; `fixed` are the words of the sweep, of which those of its own node are added.
+
+        With `test` it evaluates the test part too.
+        """
         repeats = {
             "seed": (self.seed + pair[0]) % 2**32,
             "data.split_seed": self.split_seed + pair[0],
@@ -72,6 +75,7 @@ class RacePlan:
         }
         one = self.candidates[candidate]
         words = [*one["overrides"], "data.split=folds", *(f"{key}={value}" for key, value in repeats.items())]
+        words += ["test=true"] if test else []
         words += [word for word in fixed if is_sweep_override(word)]
         return Job(self.number(candidate, pair), words, {**one["values"], **repeats}, inside=Path(RACE_FOLDER))
 

@@ -23,7 +23,9 @@ class Report:
     own: Difference
     """Of its metric from 0."""
     ahead: Difference | None
-    """By how much it is better than the runner-up, in the metric's own sign; None where there is no winner."""
+    """By how much it is better than the runner-up, the larger the better; None where there is no winner."""
+    test: Sequence[float]
+    """Means of the metric on the test part, of the winner and of the runner-up; empty without such a part."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class RaceRecord:
     """None until its runs are done."""
     parameters: Sequence[int | None]
     """Number of parameters of each candidate."""
+    test_images: int
+    """Number of images of the test part, which the race does not look at; 0 where the source has none."""
 
     @property
     def verdict(self) -> Verdict:
@@ -88,8 +92,10 @@ def read_rounds(plan: RacePlan, folder: Path) -> RaceRecord:
     if chosen := choose(plan, rounds, parameters):
         found = [values(one, fresh) for one in chosen]
         if all(len(one) == len(fresh) for one in found):
-            report = _report(found, sign, plan.folds)
-    return RaceRecord(plan, rounds, report, parameters)
+            on_test = [_on_test([trials[n] for n in _numbers(plan, one, fresh)], plan.metric) for one in chosen]
+            report = _report(found, sign, plan.folds, on_test)
+    images = next((_test_images(record) for record in first if record is not None), 0)
+    return RaceRecord(plan, rounds, report, parameters, images)
 
 
 def choose(plan: RacePlan, rounds: Sequence[Round], parameters: Sequence[int | None]) -> list[int]:
@@ -108,12 +114,25 @@ def choose(plan: RacePlan, rounds: Sequence[Round], parameters: Sequence[int | N
     return []
 
 
-def _report(found: Sequence[Values], sign: int, folds: int) -> Report | None:
+def _report(found: Sequence[Values], sign: int, folds: int, on_test: Sequence[float | None]) -> Report | None:
     own = [sign * value for value in found[0].values()]
     if any(value != value for one in found for value in one.values()):
         return None
     ahead = compare(found[0], found[1], folds) if len(found) > 1 else None
-    return Report(Difference(fmean(own), stdev(own), len(own), folds), ahead)
+    test = [value for value in on_test if value is not None]
+    return Report(Difference(fmean(own), stdev(own), len(own), folds), ahead, test)
+
+
+def _on_test(records: Sequence[RunRecord], metric: str) -> float | None:
+    """Return the mean of a metric on the test part; None where a run did not evaluate it."""
+    name = metric.replace("val/", "test/", 1)
+    values = [record.final[name] for record in records if name in record.final]
+    return fmean(values) if len(values) == len(records) else None
+
+
+def _test_images(record: RunRecord) -> int:
+    count = record.manifest["data"]["images"].get("test", 0) if record.manifest else 0
+    return int(count)
 
 
 def _numbers(plan: RacePlan, candidate: int, pairs: Sequence[Pair]) -> list[int]:

@@ -122,7 +122,11 @@ class RaceSession:
             race = self._read()
             _print_round(race.rounds[-1], self.plan)
         if race.report is None and race.chosen:
-            jobs = [self.plan.job(one, pair, self.fixed) for one in race.chosen for pair in self.plan.pairs("report")]
+            jobs = [
+                self.plan.job(one, pair, self.fixed, test=bool(race.test_images))
+                for one in race.chosen
+                for pair in self.plan.pairs("report")
+            ]
             what = f"{pluralize(REPORT_ROUNDS, 'round')} for the report: {pluralize(len(race.chosen), 'candidate')}"
             return self._run_jobs(jobs, what)
         return None

@@ -33,6 +33,8 @@ def describe_race(race: RaceRecord, folder: Path) -> Iterator[str]:
     yield _result(race)
     if race.report is not None:
         yield _figures(race)
+    if race.report is not None and race.report.test:
+        yield _on_test(race)
     if race.verdict == "undecided":
         least = format_number(race.rounds[-1].detectable)
         yield f"a difference of about {least} could be told apart with these images; more rounds would not help"
@@ -73,6 +75,15 @@ def _figures(race: RaceRecord) -> str:
     doubt = "" if ahead.interval(LEVEL / 2)[0] > 0 else ": this alone does not confirm it"
     second = names[race.chosen[1]]
     return f"{sentence}; beside {second} {_signed(shown.mean)}, 95 % interval {_interval(shown)}, {of}{doubt}"
+
+
+def _on_test(race: RaceRecord) -> str:
+    """Say how the reported runs do on images that neither the sweep nor the race looked at."""
+    assert race.report is not None
+    names, metric = race.plan.names(), race.plan.metric.replace("val/", "test/", 1)
+    each = [f"{names[one]} {format_number(v)}" for one, v in zip(race.chosen, race.report.test, strict=False)]
+    images = pluralize(race.test_images, "image")
+    return f"{metric} of these runs, on {images} that chose nothing: {', '.join(each)}"
 
 
 def _interval(one: Difference) -> str:
