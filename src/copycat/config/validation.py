@@ -11,7 +11,7 @@ from copycat.config.metric_names import metric_nodes
 from copycat.config.options import PACKAGE, is_option, packaged_targets
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
-from copycat.config.rules import METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.rules import COST_OBJECTIVES, METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
 Config = Mapping[str, Any]
@@ -135,6 +135,8 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
         raise UserError(f"sweep.direction: expected one for each objective; got {format_value(directions)}.")
     if several and (len(set(names)) < len(names) or (directions is not None and len(directions) != len(names))):
         raise UserError(f"sweep.objective: expected each once, with a direction each; got {format_value(names)}.")
+    if sweep.get("prove") and (first := names[0] if several else names) in COST_OBJECTIVES:
+        raise UserError(f"sweep.prove: expected a metric as the first objective; got {first}. It needs no proof.")
 
 
 def _rule_applies(key: str, config: Config) -> bool:

@@ -154,6 +154,8 @@ def test_a_sweep_is_proved_afterwards_and_its_tables_and_page_say_so(
     page = (folder / "report.html").read_text()
     assert "Remaining candidates" in page
     assert "Nadeau and Bengio" in page
+    call_copycat("prove", folder, "sweep.prove_round=9", status=2)
+    assert "Did you mean sweep.prove_rounds?" in capsys.readouterr().err
     call_copycat("prove", folder, "sweep.prove_rounds=9", status=2)
     assert "sweep.prove_rounds: expected 4, with which the race in" in capsys.readouterr().err
 

@@ -92,7 +92,7 @@ def _interval(one: Difference) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else '−'}{format_number(abs(value))}"
+    return f"{'+' if value >= 0 else '-'}{format_number(abs(value))}"
 
 
 def race_rows(race: RaceRecord) -> Sequence[RunRow]:
