@@ -13,6 +13,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from copycat.sweeps.race.record import read_race
 from tests.support.commands import run_copycat, start_copycat
 from tests.support.locks import hold_lock
 from tests.support.sweeps import read_sweep_file, read_trial_files, tiny_sweep_overrides
@@ -161,3 +162,15 @@ def test_a_stranger_s_sweep_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> N
     done = run_copycat("resume", sweep, at=tmp_path)
     assert done.returncode == 2
     assert "expected a sweep that you made" in done.stderr
+
+
+def test_a_race_that_is_killed_again_and_again_ends_as_one_that_was_not(tiny: Path, tmp_path: Path) -> None:
+    words = tiny_sweep_overrides(tiny, "model=logistic", "optimizer.lr=1e-6,0.1", "data.folds=4", "sweep.prove=true")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    typed = ["train", "-m", *words, f"sweep.folder={killed}"]
+    assert kill_until_done(typed, at=tmp_path, sweep=killed / "race", seed=5, kills=4) == 4
+    done = run_copycat("train", "-m", *words, f"sweep.folder={whole}", at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_race(killed) == read_race(whole)
+    assert read_race(killed).report is not None
+    assert read_sweep_file(killed / "race")["status"] == "completed"

@@ -26,6 +26,8 @@ FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "se
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
+SWEEP, RACE_FOLDER = "sweep.json", "race"
+"""Record of a sweep; and the folder of its race, which is a sweep of its own, in that of the sweep."""
 MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
@@ -135,6 +137,11 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
         content[name] = sign((folder / CONFIG).read_bytes(), content)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / MANIFEST, (text + "\n").encode())
+
+
+def is_race(folder: str | Path) -> bool:
+    """Return whether a folder is that of a sweep's race, whose runs repeat those of the sweep: it is read by itself."""
+    return os.path.basename(folder) == RACE_FOLDER and os.path.isfile(os.path.join(folder, SWEEP))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

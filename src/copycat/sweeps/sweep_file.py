@@ -15,14 +15,13 @@ from copycat.records import trial_file
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
+from copycat.records.run_folder import RACE_FOLDER, SWEEP
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 from copycat.tables.grouping import REPEATS
 from copycat.tables.statistics import Direction
 
-FILE = "sweep.json"
-RACE_FOLDER = "race"
-"""Folder of a sweep's race, a sweep of its own, in that of the sweep."""
+FILE = SWEEP
 SCHEMA = 2
 TIME_KEY = "sweep.max_time"
 KEYS_RENAMED = 2

@@ -41,17 +41,8 @@ def read_sweep_rows(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
-    rows = make_trial_rows(read_sweep_records(folder), folder, sweep)
+    rows = make_trial_rows(read_run_records(folder), folder, sweep)
     return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
-
-
-def read_sweep_records(folder: Path) -> list[RunRecord]:
-    """Read the trials of a sweep, without those of its race, which is a sweep in a folder of its own.
-
-    Raises:
-        UserError: if there is no such folder.
-    """
-    return [record for record in read_run_records(folder) if record.folder.parent == folder]
 
 
 def make_trial_rows(records: Iterable[RunRecord], folder: Path, sweep: SweepFile) -> list[RunRow]:

@@ -18,7 +18,7 @@ from copycat.config.places import cache_folder
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.records import trial_file
-from copycat.records.run_folder import MANIFEST
+from copycat.records.run_folder import MANIFEST, is_race
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
 from copycat.tables.run_reader import RunRecord, read_record
@@ -73,7 +73,7 @@ def read_records(root: Path) -> list[RunRecord]:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
-    """Yield the folders of runs and trials, in the order of their names; none lies within another."""
+    """Yield the folders of runs and trials, by name, without those of races below; none lies within another."""
     waiting = [""]
     while waiting:
         name = waiting.pop()
@@ -84,7 +84,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             continue
         with suppress(OSError), os.scandir(folder) as entries:
             inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-            visible = [one for one in inside if not one.startswith(".")]
+            visible = [one for one in inside if not (one.startswith(".") or is_race(os.path.join(folder, one)))]
             waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
 
 

@@ -148,6 +148,10 @@ def test_a_sweep_is_proved_afterwards_and_its_tables_and_page_say_so(
     assert "worse than lr=0.1" in table
     assert "race: lr=0.1 is best" in table
     assert "completed, 2 of 2 trials" in table  # those of the race are not the sweep's
+    call_copycat("evaluate", folder)  # of the sweep's two runs alone
+    assert "2 runs" in capsys.readouterr().err
+    call_copycat("runs", tmp_path, "--csv")
+    assert len(capsys.readouterr().out.splitlines()) == 3  # a line of titles, and the two runs
     call_copycat("runs", folder / "race")
     assert "each configuration over seed and data.split_seed and data.fold" in capsys.readouterr().out
     call_copycat("report", folder)

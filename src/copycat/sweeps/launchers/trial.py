@@ -15,9 +15,9 @@ from copycat.config.composition import resolve, split_hydra_node
 from copycat.config.search_space_builder import has_pruner
 from copycat.config.trial_composition import TrialRequest, compose_trial, make_trial_request
 from copycat.records.lock import LockedError
+from copycat.records.run_folder import RACE_FOLDER
 from copycat.records.trial_file import ENDED, Trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
-from copycat.sweeps.sweep_file import RACE_FOLDER
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, find_run, start_attempt, wait_until_free
 from copycat.training.manifest import now
 from copycat.training.result import RunResult

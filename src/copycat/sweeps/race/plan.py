@@ -8,11 +8,12 @@ from typing import Any, Literal
 from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
 from copycat.config.printable import printable
+from copycat.records.run_folder import RACE_FOLDER
 from copycat.records.trial_file import read_own_trial
 from copycat.sweeps.job import Job, is_sweep_override
 from copycat.sweeps.race.decision import Pair, RaceRules
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import RACE_FOLDER, SweepFile
+from copycat.sweeps.sweep_file import SweepFile
 from copycat.tables.grouping import REPEATS
 from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import Direction

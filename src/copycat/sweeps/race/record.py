@@ -8,10 +8,11 @@ from statistics import fmean, stdev
 
 from copycat.config.errors import UserError
 from copycat.records.dataclass_parser import parse_dataclass
+from copycat.records.run_folder import RACE_FOLDER
 from copycat.records.trial_file import ENDED
 from copycat.sweeps.race.decision import Difference, Pair, Round, Values, Verdict, compare, replay
 from copycat.sweeps.race.plan import RacePlan
-from copycat.sweeps.sweep_file import FILE, RACE_FOLDER, read_sweep
+from copycat.sweeps.sweep_file import FILE, read_sweep
 from copycat.tables.run_reader import RunRecord, read_trials
 from copycat.tables.statistics import direction_sign
 

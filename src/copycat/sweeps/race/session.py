@@ -13,6 +13,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import locked
+from copycat.records.run_folder import RACE_FOLDER
 from copycat.records.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, locked_trial_error
@@ -21,8 +22,9 @@ from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.race.decision import Round
 from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
-from copycat.sweeps.sweep_file import FILE, RACE_FOLDER, SweepFile, read_own_sweep, write_sweep
-from copycat.sweeps.table import make_trial_rows, read_sweep_records
+from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
+from copycat.sweeps.table import make_trial_rows
+from copycat.tables.run_table import read_run_records
 from copycat.training.manifest import now
 
 
@@ -84,7 +86,7 @@ class RaceSession:
             _check_same(self.plan, settings, self.folder)
         else:
             record = read_own_sweep(sweep)
-            rows = make_trial_rows(read_sweep_records(sweep), sweep, record)
+            rows = make_trial_rows(read_run_records(sweep), sweep, record)
             self.plan = make_plan(record, sweep, rows, settings, config)
             self.folder.mkdir(exist_ok=True)
             write_sweep(self.folder, _describe(self.plan, record))
