@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import locked
-from copycat.records.run_folder import MANIFEST
+from copycat.records.run_folder import MANIFEST, RACE_FOLDER
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, TrialSource, locked_trial_error
@@ -28,7 +28,7 @@ from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.race.session import RaceSession
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end
-from copycat.sweeps.sweep_file import TIME_KEY, read_own_sweep
+from copycat.sweeps.sweep_file import TIME_KEY, has_race, read_own_sweep
 from copycat.training.signals import ending_signals
 
 
@@ -72,7 +72,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
             record_end(folder, status="interrupted", seconds=budget.seconds, error=first_line(failure))
             raise
     if error is None and budget.is_over:
-        error = _describe_unfinished(folder, settings["max_time"])
+        error = _describe_unfinished(folder, settings)
     if error is not None:
         record_end(folder, status="stopped", seconds=budget.seconds, error=error)
         return
@@ -81,15 +81,17 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
     record_end(folder, status="failed" if failed else "completed", seconds=budget.seconds, error=error)
 
 
-def _describe_unfinished(folder: Path, max_time: Any) -> str | None:
-    """Say what a sweep did in its time; None where all its trials ended."""
+def _describe_unfinished(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """Say what a sweep did in its time; None where all its trials ended, and its race."""
     trials, wanted = list(read_records(folder)), read_own_sweep(folder).trials
     ended = sum(trial.status in ENDED for trial in trials)
+    over = f"{TIME_KEY}={format_duration(settings['max_time'])} is over"
     if ended >= wanted:
-        return None
+        is_whole = has_race(folder) and read_own_sweep(folder / RACE_FOLDER).status == "completed"
+        return f"{over}: the race has not ended" if settings["prove"] and not is_whole else None
     begun = sum(trial.status not in ENDED and (folder / str(trial.number) / MANIFEST).exists() for trial in trials)
     what = f"{pluralize(ended, 'trial')} ended, {begun} stopped while running, {wanted - ended - begun} not begun"
-    return f"{TIME_KEY}={format_duration(max_time)} is over: {what}"
+    return f"{over}: {what}"
 
 
 def _run_trials(

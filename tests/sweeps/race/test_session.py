@@ -128,6 +128,20 @@ def test_a_race_that_stopped_goes_on_to_the_bits_of_one_that_did_not(
     assert read_sweep_file(stopped)["status"] == read_sweep_file(stopped / "race")["status"] == "completed"
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_race_whose_time_is_over_goes_on_with_more(clear: Path, tmp_path: Path) -> None:
+    words = [*SMALL, RATES, "trainer.max_epochs=30", "sweep.prove=true", "sweep.max_time=1s"]
+    folder = run_sweep(*words, data=clear, at=tmp_path)
+    record = read_sweep_file(folder)
+    assert record["status"] == "stopped"
+    assert record["error"].startswith("sweep.max_time")
+    assert f"copycat resume {folder} sweep.max_time=MORE" in (tmp_path / "output.txt").read_text().replace("\n", " ")
+    call_copycat("resume", folder, "sweep.max_time=null")
+    assert read_sweep_file(folder)["status"] == "completed"
+    assert read_race(folder).report is not None
+
+
 def test_a_sweep_is_proved_afterwards_and_its_tables_and_page_say_so(
     clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

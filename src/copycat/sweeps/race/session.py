@@ -22,7 +22,7 @@ from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.race.decision import Round
 from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
-from copycat.sweeps.sweep_file import FILE, SweepFile, read_own_sweep, write_sweep
+from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
 from copycat.sweeps.table import make_trial_rows
 from copycat.tables.run_table import read_run_records
 from copycat.training.manifest import now
@@ -149,7 +149,7 @@ class RaceSession:
             raise locked_trial_error(self.folder, runner.locked_trials[0], sweep=self.folder.parent)
         if runner.has_too_many_failures:
             return f"{runner.failures} trials of the race failed: sweep.max_failures"
-        return "the race has not ended" if self.budget.is_over else None
+        return f"{TIME_KEY} is over: the race has not ended" if self.budget.is_over else None
 
 
 def _describe(plan: RacePlan, sweep: SweepFile) -> SweepFile:
