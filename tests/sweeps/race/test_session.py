@@ -9,6 +9,7 @@ import pytest
 
 from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_trial
+from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.race.plan import REPORT_ROUNDS
@@ -128,14 +129,31 @@ def test_a_race_that_stopped_goes_on_to_the_bits_of_one_that_did_not(
     assert read_sweep_file(stopped)["status"] == read_sweep_file(stopped / "race")["status"] == "completed"
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_race_whose_time_is_over_goes_on_with_more(clear: Path, tmp_path: Path) -> None:
-    words = [*SMALL, RATES, "trainer.max_epochs=30", "sweep.prove=true", "sweep.max_time=1s"]
-    folder = run_sweep(*words, data=clear, at=tmp_path)
+@pytest.mark.parametrize("alarm", [False, True])
+def test_a_race_whose_time_is_over_says_so_and_goes_on_with_more(
+    alarm: bool, clear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm interrupts the main thread, in which a trial saves; else no other trial starts."""
+    words = [*SMALL, RATES, "sweep.prove=true", "sweep.max_time=1h"]
+    started, start_next = 0, Runner.next
+
+    def start(self: Runner, **options: Any) -> Job | None:
+        nonlocal started
+        started += self.folder.name == "race"
+        if started > 3 and alarm:
+            raise KeyboardInterrupt
+        return start_next(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "next", start)
+        patch.setattr(SweepBudget, "is_over", property(lambda _: started > 3))
+        folder = run_sweep(*words, data=clear, at=tmp_path)
     record = read_sweep_file(folder)
-    assert record["status"] == "stopped"
-    assert record["error"].startswith("sweep.max_time")
+    assert (record["status"], record["error"]) == (
+        "stopped",
+        f"sweep.max_time{'=1h' if alarm else ''} is over: the race has not ended",
+    )
+    assert len(trials_of(folder)) == 3
     assert f"copycat resume {folder} sweep.max_time=MORE" in (tmp_path / "output.txt").read_text().replace("\n", " ")
     call_copycat("resume", folder, "sweep.max_time=null")
     assert read_sweep_file(folder)["status"] == "completed"
