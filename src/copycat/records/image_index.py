@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.suggestions import one_of, pluralize
-from copycat.data.datamodule import DataModule
 from copycat.data.labels import SEPARATOR, label_codes
 from copycat.records.safe_parsers import read_file
+
+if TYPE_CHECKING:  # it imports torch, which comparing runs needs not
+    from copycat.data.datamodule import DataModule
 
 FILE = "images.csv"
 MAX_IMAGES = 100_000
@@ -36,7 +39,7 @@ class ImageRecord:
         return f"{self.part}: {self.name}"
 
 
-def index_images(data: DataModule) -> list[ImageRecord] | None:
+def index_images(data: "DataModule") -> list[ImageRecord] | None:
     """Return all images in their order, or None where there are more than MAX_IMAGES."""
     if sum(len(part) for part in data.parts.values()) > MAX_IMAGES:
         return None
@@ -49,11 +52,11 @@ def index_images(data: DataModule) -> list[ImageRecord] | None:
     ]
 
 
-_contents: WeakKeyDictionary[DataModule, bytes] = WeakKeyDictionary()
+_contents: WeakKeyDictionary["DataModule", bytes] = WeakKeyDictionary()
 """Content of the file, by data: trials of a pack share data."""
 
 
-def write_images(folder: Path, data: DataModule) -> None:
+def write_images(folder: Path, data: "DataModule") -> None:
     """Write images.csv; nothing where there are more than MAX_IMAGES images."""
     if data not in _contents:
         if (images := index_images(data)) is None:
