@@ -2,10 +2,13 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
 
 from copycat.records.metrics_csv import read_history
 from copycat.training.result import RunResult
@@ -55,7 +58,10 @@ class InterruptInside(pl.Callback):
 class FailOnRank(pl.Callback):
     """Let one rank fail before a step: by an exception, by SIGKILL, or by SIGSTOP, after which it hangs.
 
-    A resumed run does not fail again: it starts after that step.
+    By `stop early`, the others have started a collective by then, which times out before those of the step: these fail
+    as one of the same rank has.
+
+    A resumed run does not fail again.
     """
 
     def __init__(self, how: str, *, rank: int, step: int = 7) -> None:
@@ -64,9 +70,13 @@ class FailOnRank(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Fail, where it is time."""
-        if trainer.global_rank != self.rank or trainer.global_step != self.step or (Path.cwd() / "failed").exists():
+        if trainer.global_step != self.step or trainer.ckpt_path:  # of a resumed run
             return
-        (Path.cwd() / "failed").touch()
+        if trainer.global_rank != self.rank:
+            if self.how == "stop early":
+                dist.all_reduce(torch.zeros(1), async_op=True)
+                time.sleep(0.5)
+            return
         if self.how == "exception":
             raise ValueError("this rank is broken")
         os.kill(os.getpid(), signal.SIGKILL if self.how == "kill" else signal.SIGSTOP)

@@ -30,6 +30,7 @@ LIMIT_SECONDS = 5
         ("kill", 1, "died, or answers no more"),
         ("kill", 0, "ended by SIGKILL"),
         ("stop", 1, "died, or answers no more"),
+        ("stop early", 1, "died, or answers no more"),
     ],
 )
 def test_a_rank_that_fails_ends_the_run_which_names_it_and_resumes(
@@ -38,7 +39,7 @@ def test_a_rank_that_fails_ends_the_run_which_names_it_and_resumes(
     monkeypatch.chdir(tmp_path)
     whole = train_on(2, *WORDS, data=uneven, at=tmp_path)
     failing = ("+callbacks.fail._target_=tests.support.ranks.FailOnRank", f"+callbacks.fail.rank={rank}")
-    words = (*TWO, f"trainer.timeout={LIMIT_SECONDS}s", *WORDS, *failing, f"+callbacks.fail.how={how}")
+    words = (*TWO, f"trainer.timeout={LIMIT_SECONDS}s", *WORDS, *failing, f"+callbacks.fail.how='{how}'")
     began = time.monotonic()
     failed = train_tiny(*words, data=uneven, at=tmp_path)
     assert time.monotonic() - began < LIMIT_SECONDS + 30

@@ -45,8 +45,13 @@ KEPT_CALLS = 16
 """Number of the first rank's answers that the store keeps: a run has two an epoch."""
 TIMEOUT = "60s"
 """Time limit of ranks whose configuration has none."""
-OF_COMMUNICATION = re.compile(r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore", re.IGNORECASE)
-"""What torch's errors say where another rank is gone; DDP and gloo raise no class of their own."""
+OF_COMMUNICATION = re.compile(
+    r"gloo|nccl|Connection (closed|reset|refused)|Broken pipe|TCPStore|pair closure", re.IGNORECASE
+)
+"""What torch's errors say where another rank is gone; DDP and gloo raise no class of their own.
+
+Of gloo's, the last alone does not name it: collectives raise it once another one of the same rank has timed out.
+"""
 
 
 class Ranks:
