@@ -8,10 +8,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
 
+from copycat.training.lightning_internals import keep_fault_handlers
+
 
 def make_trainer(folder: Path, *callbacks: pl.Callback, epochs: int, sanity_steps: int = 0) -> pl.Trainer:
     """Make a trainer for the CPU that logs, shows and saves nothing."""
-    return pl.Trainer(
+    trainer = pl.Trainer(
         callbacks=list(callbacks),
         accelerator="cpu",
         max_epochs=epochs,
@@ -23,6 +25,8 @@ def make_trainer(folder: Path, *callbacks: pl.Callback, epochs: int, sanity_step
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
+    keep_fault_handlers(trainer)
+    return trainer
 
 
 class HalfTrainer(pl.Trainer):

@@ -23,6 +23,7 @@ LOOPS = ("fit_loop", "epoch_loop", "epoch_progress", "batch_progress", "optim_pr
 """Names of loops and counters, which Lightning calls public, and documents nowhere."""
 TRAINER = (
     "_detect_anomaly",
+    "_signal_connector._get_current_signal_handlers",
     "_checkpoint_connector._get_loops_state_dict",
     "fit_loop.restarting",
     "fit_loop.min_epochs",
@@ -43,7 +44,7 @@ TRAINER = (
 
 
 def make_trainer(epochs: int = 3, **settings: Any) -> pl.Trainer:
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
         limit_val_batches=1,
@@ -53,6 +54,8 @@ def make_trainer(epochs: int = 3, **settings: Any) -> pl.Trainer:
         enable_model_summary=False,
         **settings,
     )
+    internals.keep_fault_handlers(trainer)  # pytest's are for the tests that come after
+    return trainer
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from copycat.training.process_state import isolated, logged
+from tests.support.commands import run_copycat
 from tests.support.runs import train_tiny
 
 
@@ -41,6 +43,16 @@ def test_a_run_leaves_no_trace_in_the_process(tiny: Path, tmp_path: Path) -> Non
     before = _state()
     train_tiny("trainer.max_epochs=2", "trainer.threads=1", "seed=7", data=tiny, at=tmp_path)
     assert _state() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal")
+def test_a_crash_after_a_run_shows_its_traceback(tiny: Path, tmp_path: Path) -> None:
+    words = ("data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1", "logger=none")
+    crashes = "import atexit, faulthandler; faulthandler.enable(); atexit.register(faulthandler._sigsegv)"
+    done = run_copycat("train", *words, at=tmp_path, program=crashes)
+    assert done.returncode == -signal.SIGSEGV
+    assert "completed after 1 epoch" in done.stdout
+    assert "Fatal Python error: Segmentation fault" in done.stderr
 
 
 def test_the_state_is_restored_after_any_change() -> None:

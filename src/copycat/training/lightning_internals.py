@@ -4,6 +4,7 @@ Other modules use these functions. tests/training/test_lightning_internals.py ch
 Lightning, and fails by the name that has changed.
 """
 
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,28 @@ from torch import Tensor
 
 __all__ = ["FitLoop"]
 
+FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGABRT", "SIGBUS", "SIGILL")}
+"""The signals that `faulthandler` handles, as far as the system has them."""
+
 # ----- the Trainer
 
 
 def detects_anomalies(trainer: pl.Trainer) -> bool:
     """Return whether the Trainer was asked to look for NaN in the backward pass."""
     return bool(trainer._detect_anomaly)
+
+
+def keep_fault_handlers(trainer: pl.Trainer) -> None:
+    """Let the Trainer leave the signals of faults alone.
+
+    After `fit` it restores the handler of each signal, as far as Python knows it. Of those of `python -X faulthandler`
+    Python knows nothing: they would be gone, and a crash that comes later would show no traceback.
+    """
+    connector = trainer._signal_connector
+    read = connector._get_current_signal_handlers
+    connector._get_current_signal_handlers = lambda: {  # type: ignore[method-assign]
+        number: handler for number, handler in read().items() if number not in FAULTS
+    }
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -17,7 +17,7 @@ from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
 from copycat.training.followers import FollowerRecorder
-from copycat.training.lightning_internals import EndingFitLoop, get_fit_loop, set_fit_loop
+from copycat.training.lightning_internals import EndingFitLoop, get_fit_loop, keep_fault_handlers, set_fit_loop
 from copycat.training.multi_step_loop import install
 from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
 from copycat.training.ranks import ONE_RANK, Ranks
@@ -180,4 +180,5 @@ def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.T
     )
     if not isinstance(trainer, pl.Trainer):
         raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
+    keep_fault_handlers(trainer)
     return trainer
