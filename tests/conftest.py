@@ -20,6 +20,7 @@ from tests.support.hydra_speed import shorten_compositions
 from tests.support.images import write_image_folder
 from tests.support.imports import keep_entry_points
 from tests.support.leaks import check_for_leaks
+from tests.support.worker_deaths import pytest_testnodedown  # noqa: F401, a hook
 
 settings.register_profile("untimed", parent=settings(), deadline=None)  # a first example may import for a second
 settings.load_profile("untimed")
