@@ -22,6 +22,7 @@ from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import Predictor, open_predictor
 from copycat.deploy.use_scripts import SCRIPTS
 from copycat.models.losses import CrossEntropy
+from copycat.training.signal_stack import kept_signal_stack
 from tests.support.commands import call_copycat, run_copycat
 from tests.support.images import write_image_folder
 from tests.support.parameters import mark_slow
@@ -115,7 +116,8 @@ def assert_takes_any_number_of_images(form: Format, model: Path, predictor: Pred
         import openvino
 
         precise = {"INFERENCE_PRECISION_HINT": "f32"}  # the default of some processors is bfloat16
-        compiled = openvino.compile_model(model / FORMATS[form].file, "CPU", precise)
+        with kept_signal_stack():
+            compiled = openvino.compile_model(model / FORMATS[form].file, "CPU", precise)
         found = [torch.from_numpy(compiled(images[:count].numpy())[0]) for count in (1, 5)]
     else:
         return  # its network is built by the script

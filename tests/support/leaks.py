@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from copycat.training.signal_stack import read_signal_stack
 from tests.support.commands import get_server_process
 
 SHARED_THREADS = ("tqdm_monitor", "Reloader", "fsspecIO")
@@ -55,6 +56,8 @@ def read_settings() -> dict[str, object]:
     settings: dict[str, object] = {"folder": os.getcwd()}
     settings |= {f"${name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     settings |= {number.name: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    stack = read_signal_stack()
+    settings["signal stack"] = stack and stack.address
     if torch := sys.modules.get("torch"):
         for name in ("get_default_dtype", "get_num_threads", "are_deterministic_algorithms_enabled", "is_grad_enabled"):
             settings[f"torch.{name}()"] = getattr(torch, name)()

@@ -17,6 +17,7 @@ from torch import Tensor
 from copycat.data.decode import EXIF_ORIENTATION, decode
 from copycat.deploy.predictor import Predictor
 from copycat.records.predictions import is_right
+from copycat.training.signal_stack import kept_signal_stack
 
 KINDS = "oriented, transparent, gray, palette and deep images"
 """Description of the files of `write_images`."""
@@ -38,7 +39,8 @@ def loaded_script(folder: Path) -> Iterator[Script]:
     path = list(sys.path)
     sys.path.insert(0, str(folder))
     try:
-        names = runpy.run_path(str(folder / "use.py"), run_name="use")
+        with kept_signal_stack():
+            names = runpy.run_path(str(folder / "use.py"), run_name="use")
         yield Script(names["read"], names["probabilities"])
     finally:
         sys.path[:] = path
