@@ -100,7 +100,7 @@ def test_the_least_recently_used_images_make_room(pets: Path) -> None:
         load_folder(pets, image_size=size, cache_gb=3.4 * one, **CACHED)
         time.sleep(0.02)
     assert sorted(file.stat().st_size for file in cached_files()) == [5 * 3 * 8 * 8, 5 * 3 * 10 * 10]
-    with pytest.raises(UserError, match=r"^data\.cache_gb: expected .* or more, for the 5 images of train"):
+    with pytest.raises(UserError, match=r"^data\.cache_gb: expected .* or more, for 5 images"):
         load_folder(pets, image_size=64, cache_gb=one, **CACHED)
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "inspect": "Show a network before it trains: layers, parameters, FLOPs; its learning rates; or a run's weights",
     "data": "Download, check, draw or convert images",
     "resume": "Resume a run or a sweep that was killed, interrupted, or failed; or extend a run to more epochs or time",
+    "best": "Find the best model for a folder of images within some minutes, and measure it by nested cross-validation",
     "prove": "Prove which configuration of a sweep is best: race the best ones over seeds and folds",
     "rerun": "Rerun a run from its folder, compare bit for bit, and name the first difference and its likely cause",
     "pack": "Pack a run or a sweep into one file that others can rerun: configuration, versions, weights, records",

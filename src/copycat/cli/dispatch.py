@@ -20,9 +20,9 @@ from copycat.config.printable import print_line, printable_lines
 from copycat.config.suggestions import did_you_mean, first_line
 from copycat.training.standard_streams import OutputError, printing_on_first_rank, streams_of_command
 
-PACKAGE_COMMANDS = ("rerun", "pack", "unpack", "train", "data", "export")
+PACKAGE_COMMANDS = ("rerun", "pack", "unpack", "train", "best", "data", "export")
 """Commands that take packages, or other files with such a name."""
-TRAINING = ("train", "resume", "rerun")
+TRAINING = ("train", "resume", "prove", "rerun")
 """Commands that continue when standard output is closed."""
 
 

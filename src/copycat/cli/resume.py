@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from copycat.cli import train
+from copycat.cli import best, train
 from copycat.cli.arguments import make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
@@ -49,17 +49,21 @@ def run(words: Sequence[str]) -> int:
 def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.sweep_file import read_own_sweep
 
-    if read_own_sweep(arguments.run).race is not None:  # it goes on as part of its sweep
+    inner = read_own_sweep(arguments.run)
+    if inner.race is not None or inner.search is not None:  # it goes on as part of its sweep
         arguments.run = arguments.run.resolve().parent
 
     more = _check_keys(arguments, SWEEP_KEYS, "sweep")
     if arguments.devices is not None:
         raise UserError(f"--devices: expected a run; got the sweep {arguments.run}. Its trials keep their devices.")
-    words = [word for word in read_own_sweep(arguments.run).words if word.partition("=")[0] not in more]
+    sweep = read_own_sweep(arguments.run)
+    is_search = sweep.sweeper == "best"
+    words = [word for word in sweep.words if word.partition("=")[0] not in more]
     from copycat.config.application import quote_path
 
     added = [f"{key}={'null' if value is None else value}" for key, value in more.items()]
-    return train.run(["-m", *words, *added, f"sweep.folder={quote_path(arguments.run)}"])
+    words += [*added, f"sweep.folder={quote_path(arguments.run)}"]
+    return best.search(words, arguments.run) if is_search else train.run(["-m", *words])
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:

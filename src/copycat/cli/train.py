@@ -45,6 +45,14 @@ def run(words: Sequence[str]) -> int:
     return DONE if {"failed", "stopped"}.isdisjoint(statuses) else FAILED
 
 
+def run_sweep(words: Sequence[str]) -> Path | None:
+    """Run a sweep of these words, without -m, and return its folder."""
+    with defer_garbage_collection():
+        from copycat.config.application import launch
+
+    return launch(["-m", *words], task=lambda _: None, trial=_run_trial, begin=_begin_sweep)
+
+
 def _train(request: "Request") -> str:
     """Train one run and return its status."""
     if count_started() == 1:  # ranks check their data together, once they have met
@@ -61,7 +69,8 @@ def _train(request: "Request") -> str:
 def _begin_sweep(request: "SweepRequest") -> Path:
     """Check the sweep's first trial, make its folder and return it."""
     check_image_folder(request.first.config)
-    print_progress(f"checking the sweep over {', '.join(request.space.axes) or 'no key'}")  # imports take seconds
+    over = "the portfolio" if "candidates" in request.sweeper else ", ".join(request.space.axes) or "no key"
+    print_progress(f"checking the sweep over {over}")  # imports take seconds
     with defer_garbage_collection():
         from copycat.sweeps.start import start_sweep
 

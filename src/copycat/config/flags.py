@@ -18,7 +18,9 @@ UNSUPPORTED_FLAGS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Parse arguments, and report a mistake as a UserError of one line."""
+    """Parse flags and other words in any order, and report a mistake as a UserError of one line."""
+
+    _is_intermixing = False
 
     def error(self, message: str) -> NoReturn:
         """Raise argparse's message in the format of a UserError."""
@@ -31,7 +33,16 @@ class Parser(argparse.ArgumentParser):
 
         `parse_args` would refuse them too, but with the flags of the main command in place of a subcommand's.
         """
-        arguments, more = super().parse_known_args(args, namespace)
+        if self._is_intermixing:  # one of argparse's two passes over flags and other words
+            return super().parse_known_args(args, namespace)
+        if self._subparsers is None:
+            self._is_intermixing = True
+            try:
+                arguments, more = self.parse_known_intermixed_args(args, namespace)
+            finally:
+                self._is_intermixing = False
+        else:
+            arguments, more = super().parse_known_args(args, namespace)
         if more and more[0].startswith("-"):
             flags = [flag for action in self._actions for flag in action.option_strings]
             hint = did_you_mean(more[0], flags) or f" Type {self.prog} --help."

@@ -159,6 +159,9 @@ RULES: dict[str, Rule] = {
         list_of(list_of(TEXT, "", least=1), "a list of such lists"),
     ),
     "hydra.sweeper.params": KEY_MAPPING,
+    "hydra.sweeper.candidates": optional(
+        list_of(TEXT, "a list of experiments of the portfolio, as [features,cnn]", least=1)
+    ),
     "hydra.sweeper.n_trials": integer(1),
     "hydra.sweeper.max_batch_size": optional(integer(1)),
     **_same("hydra.sweeper", optional(TEXT), "storage", "study_name"),

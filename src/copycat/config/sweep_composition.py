@@ -18,6 +18,7 @@ from copycat.config.overrides import check_override, input_lines, parse_override
 from copycat.config.rules import find_rule
 from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space, check_search
+from copycat.config.suggestions import one_of
 from copycat.config.targets import import_target
 from copycat.config.trial_composition import (
     PARSED_VALUES,
@@ -72,6 +73,10 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         space = build_search_space(input_lines(parsed), sweep=settings, params=params, loader=loader)
         if "sampler" in sweeper:
             check_search(sweeper, settings, space)
+        elif "candidates" in sweeper and space.axes:
+            raise UserError(
+                f"hydra/sweeper=best: expected no key that varies, as its candidates do; got {one_of(space.axes)}."
+            )
         else:
             for axis in space.axes.values():
                 axis.choices()

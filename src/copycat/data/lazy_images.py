@@ -1,9 +1,11 @@
 """Decode image files at each access."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -78,3 +80,46 @@ class LazyImages:
             about = os.stat(self.path(index))
             return about.st_size, about.st_mtime_ns
         return None
+
+
+class JoinedEncoded:
+    """Decode images of several origins as one: in the order given, or one after the other."""
+
+    def __init__(self, parts: Sequence[EncodedImages], order: Sequence[int] | None = None) -> None:
+        """Join all images of each; `order` has indices in what is joined."""
+        self._parts, self._order = parts, order
+        self._ends = list(accumulate(part.shape[0] for part in parts))
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return self._ends[-1] if self._order is None else len(self._order)
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Return [N, 3, size, size]."""
+        return (len(self), *self._parts[0].shape[1:])
+
+    def _find(self, index: int) -> tuple[EncodedImages, int]:
+        place = index if self._order is None else self._order[index]
+        part = bisect_right(self._ends, place)
+        return self._parts[part], place - (self._ends[part - 1] if part else 0)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Decode image `index` to uint8 [3, size, size]."""
+        part, place = self._find(index)
+        return part[place]
+
+    def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
+        """Return what `convert` makes of the open image `index`, in its own size."""
+        part, place = self._find(index)
+        return part.read_original(place, convert)
+
+    def key(self, index: int) -> str:
+        """Return the name of image `index` in the cache of digests."""
+        part, place = self._find(index)
+        return part.key(place)
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return the stamp of image `index`; None where there is no such image."""
+        part, place = self._find(index)
+        return part.stamp(place)

@@ -27,7 +27,7 @@ from copycat.data.split import digest
 
 FOLDER = "pixels"
 PIXELS, OUTCOMES, LOCK, UNFINISHED = ".pixels", ".json", ".lock", ".tmp"
-"""Suffixes of the files of a cached part: its pixels, digests and errors, its lock, and pixels that are written."""
+"""Suffixes of the files of cached images: their pixels, digests and errors, its lock, and pixels that are written."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class MappedImages:
 
 
 @dataclass(frozen=True)
-class CachedPart:
-    """Hold the images of a part that could be decoded, and the digest or the error of each that was listed."""
+class CachedImages:
+    """Hold the images that could be decoded, and the digest or the error of each that was listed."""
 
     images: MappedImages
     outcomes: Sequence[str | UnreadableImage]
@@ -78,7 +78,7 @@ class CachedPart:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelCache:
-    """Decode each image of a part once, into a file that is named by all that its pixels depend on.
+    """Decode each image of a data set once, into a file that is named by all that its pixels depend on.
 
     The file is written under a lock, to another name until it is whole: two processes build it once, and a killed one
     leaves nothing that is used. Files that were not used for longest are removed where the cache would grow too large.
@@ -95,8 +95,8 @@ class PixelCache:
     max_pixels: int | None
     max_bytes: int
 
-    def load(self, name: str, encoded: EncodedImages, count: int) -> CachedPart:
-        """Return the images of a part, decoded now where they are not cached.
+    def load(self, encoded: EncodedImages, count: int) -> CachedImages:
+        """Return so many images, decoded now where they are not cached.
 
         Raises:
             UserError: where they do not fit into the cache, or the cache cannot be written to.
@@ -108,7 +108,7 @@ class PixelCache:
         needed = count * 3 * self.size**2
         if needed > self.max_bytes:
             raise UserError(
-                f"data.cache_gb: expected {needed / 2**30:.3g} or more, for the {count} images of {name};"
+                f"data.cache_gb: expected {needed / 2**30:.3g} or more, for {count} images;"
                 f" got {self.max_bytes / 2**30:.3g}. Type a larger one, or data.cache=false."
             )
         try:
@@ -117,7 +117,7 @@ class PixelCache:
                 cached = _read(path, encoded, count, self.size)  # another process may have built it meanwhile
                 if cached is None:
                     self._make_room(path, needed)
-                    _build(path, encoded, count, what=f"Decoding {name} into the cache")
+                    _build(path, encoded, count, what="Decoding into the cache")
                     cached = _read(path, encoded, count, self.size)
         except OSError as error:
             raise UserError(
@@ -156,8 +156,8 @@ def _stat_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             yield file, file.stat()
 
 
-def _read(path: Path, encoded: EncodedImages, count: int, size: int) -> CachedPart | None:
-    """Return a cached part; None where there is none, or it is not whole."""
+def _read(path: Path, encoded: EncodedImages, count: int, size: int) -> CachedImages | None:
+    """Return cached images; None where there are none, or they are not whole."""
     try:
         recorded = json.loads(path.with_suffix(OUTCOMES).read_bytes())
         errors = {int(index): error for index, error in recorded["errors"].items()}
@@ -170,7 +170,7 @@ def _read(path: Path, encoded: EncodedImages, count: int, size: int) -> CachedPa
         os.utime(path)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
-    return CachedPart(images, outcomes)
+    return CachedImages(images, outcomes)
 
 
 def _build(path: Path, encoded: EncodedImages, count: int, *, what: str) -> None:

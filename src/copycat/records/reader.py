@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.config.renamed_keys import current_keys, current_words, find_renamed_keys, with_current_keys
 from copycat.config.suggestions import first_line
 from copycat.records.manifest_schema import check_schema
-from copycat.records.run_folder import CONFIG, MANIFEST, is_race, read_manifest
+from copycat.records.run_folder import CONFIG, MANIFEST, is_inner_sweep, read_manifest
 from copycat.records.safe_parsers import read_file
 
 MAX_FILES = 10_000
@@ -23,7 +23,7 @@ def find_runs(root: Path) -> Iterator[Path]:
     """Yield the run folders at or below root, in the order of their names, without those of races below it."""
     for folder, inside, files in os.walk(root):
         visible = (name for name in inside if not name.startswith("."))  # incomplete folders are hidden
-        inside[:] = sorted(name for name in visible if not is_race(os.path.join(folder, name)))
+        inside[:] = sorted(name for name in visible if not is_inner_sweep(os.path.join(folder, name)))
         if MANIFEST in files:
             inside.clear()
             yield Path(folder)

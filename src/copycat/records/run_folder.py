@@ -26,8 +26,10 @@ FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "se
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
-SWEEP, RACE_FOLDER = "sweep.json", "race"
-"""Record of a sweep; and the folder of its race, which is a sweep of its own, in that of the sweep."""
+SWEEP, RACE_FOLDER, SEARCH_FOLDER = "sweep.json", "race", "search"
+"""Record of a sweep; and the folders of its race and its search, sweeps of their own, in that of the sweep."""
+SEARCH_TABLE, SEARCH_IMAGES = "data.csv", "data_images"
+"""Table of a search's images, in the folder of its sweep; and the folder of images that have no file of their own."""
 MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
@@ -139,9 +141,10 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_whole(folder / MANIFEST, (text + "\n").encode())
 
 
-def is_race(folder: str | Path) -> bool:
-    """Return whether a folder is that of a sweep's race, whose runs repeat those of the sweep: it is read by itself."""
-    return os.path.basename(folder) == RACE_FOLDER and os.path.isfile(os.path.join(folder, SWEEP))
+def is_inner_sweep(folder: str | Path) -> bool:
+    """Return whether a folder is that of a sweep's race or search, whose many runs are read by themselves."""
+    inner = os.path.basename(folder) in (RACE_FOLDER, SEARCH_FOLDER)
+    return inner and os.path.isfile(os.path.join(folder, SWEEP))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

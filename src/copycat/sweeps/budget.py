@@ -2,6 +2,7 @@
 
 import threading
 import time
+from math import inf
 from typing import Any, Self
 
 from copycat.config.durations import parse_duration
@@ -24,6 +25,11 @@ class SweepBudget:
     def seconds(self) -> float:
         """Return the seconds that the sweep took so far."""
         return self._before + time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left, or infinity."""
+        return inf if self.limit is None else max(0.0, self.limit - self.seconds)
 
     @property
     def is_over(self) -> bool:

@@ -11,8 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from copycat.config.printable import print_line
 from copycat.data.progress import make_progress
 from copycat.records.trial_file import Trial
+from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import rank_key
+from copycat.sweeps.sweep_file import TIME_KEY
 from copycat.tables.statistics import Direction
 
 PRINT_INTERVAL = 10.0
@@ -25,9 +27,16 @@ class ProgressDisplay:
     """Count the trials of a sweep by status, and show the counts and the best trial."""
 
     def __init__(
-        self, folder: Path, total: int, objectives: Mapping[str, Direction], *, what: str = "the sweep's trials"
+        self,
+        folder: Path,
+        total: int,
+        objectives: Mapping[str, Direction],
+        *,
+        what: str = "the sweep's trials",
+        budget: SweepBudget | None = None,
     ) -> None:
-        """Start with none of `total` trials, which are `what`."""
+        """Start with none of `total` trials, which are `what`; show how much of a limited budget is left."""
+        self.budget = None if budget is None or budget.limit is None else budget
         self.folder, self.total, self.objectives, self.what = folder, total, objectives, what
         self.counts: Counter[str] = Counter()
         self.running: set[int] = set()
@@ -46,7 +55,8 @@ class ProgressDisplay:
             self._bar.add_task("sweep", total=self.total, status_text="")
             self._bar.start()
         else:
-            print_line(f"copycat: training {self.what} in {self.folder}", error=True)
+            left = f": {self._time_left}" if self.budget is not None else ""
+            print_line(f"copycat: training {self.what} in {self.folder}{left}", error=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +67,7 @@ class ProgressDisplay:
     def count(self, trial: Trial) -> None:
         """Count a trial that ended, and keep it if it is the best."""
         self.counts[trial.status] += 1
-        if trial.status == "completed":
+        if trial.status == "completed" and self.objectives:
             self.best = min(filter(None, (self.best, trial)), key=lambda one: rank_key(one, self.objectives))
 
     def on_start(self, job: Job) -> None:
@@ -91,10 +101,17 @@ class ProgressDisplay:
         if self.running:
             parts.append(f"{len(self.running)} running")
             parts += [self._pack_epoch] if self._pack_epoch else []
+        if self.budget is not None:
+            parts.append(self._time_left)
         if self.best is not None:
             name = next(iter(self.objectives))
             parts.append(f"best {name} {self.best.objectives[name]:.6g} by trial {self.best.number}")
         return ", ".join(parts)
+
+    @property
+    def _time_left(self) -> str:
+        assert self.budget is not None
+        return f"{format_clock(self.budget.left)} of {TIME_KEY} left"
 
     def _show(self) -> None:
         done = sum(self.counts.values())
@@ -106,3 +123,8 @@ class ProgressDisplay:
 
 
 STATUS_LABELS = {"completed": "done", "pruned": "pruned", "failed": "failed"}
+
+
+def format_clock(seconds: float) -> str:
+    """Format seconds as minutes and seconds: 4:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

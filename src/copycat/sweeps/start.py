@@ -19,7 +19,7 @@ from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
 from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.records.digests import key_digests
-from copycat.records.run_folder import make_folder
+from copycat.records.run_folder import SEARCH_IMAGES, SEARCH_TABLE, make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
 from copycat.training.manifest import now
@@ -62,7 +62,9 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
         return folder
     # a killed process may have left a temporary file, whose name starts with a dot
-    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+    if folder.exists() and any(
+        not path.name.startswith((".", SEARCH_TABLE, SEARCH_IMAGES)) for path in folder.iterdir()
+    ):
         raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +121,7 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
         experiment="sweep" if request.first.experiment == "default" else request.first.experiment,
         words=[word for word in request.words if not word.startswith(("sweep.folder=", "sweep.allow_changes="))],
         output_dir=str(request.shared["output_dir"]),
-        sweeper="optuna" if searches else "grid",
+        sweeper="optuna" if searches else "best" if "candidates" in sweeper else "grid",
         trials=trials,
         objectives=get_objectives(settings),
         varies=list(axes),

@@ -50,7 +50,7 @@ class SweepFile:
     """As typed after `copycat train -m`."""
     output_dir: str
     sweeper: str
-    """`grid` or `optuna`, or `race` of the one that a sweep holds between its best configurations."""
+    """`grid`, `optuna` or `best`, or `race` of the one that a sweep holds between its best configurations."""
     trials: int
     """Number of trials requested."""
     objectives: dict[str, Direction]
@@ -67,6 +67,8 @@ class SweepFile:
     """Seconds that the sweep took, in all its starts, for `sweep.max_time`."""
     race: dict[str, Any] | None = None
     """The plan of a race."""
+    search: dict[str, Any] | None = None
+    """The plan of a search for the best model."""
 
     @property
     def is_out_of_time(self) -> bool:

@@ -19,7 +19,7 @@ from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import locked
-from copycat.records.run_folder import MANIFEST, RACE_FOLDER
+from copycat.records.run_folder import MANIFEST, RACE_FOLDER, SEARCH_FOLDER, SWEEP
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, TrialSource, locked_trial_error
@@ -51,7 +51,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
     with locked(folder, of="sweep"), _interrupting_signals():
         try:
             with budget:
-                error = _run_trials(space, folder, sweeper, settings, launcher, budget)
+                error = _run_trials(space, folder, config, sweeper, settings, launcher, budget)
                 if settings["prove"] and error is None and not budget.is_over:
                     error = RaceSession(
                         folder,
@@ -83,9 +83,14 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
 
 def _describe_unfinished(folder: Path, settings: Mapping[str, Any]) -> str | None:
     """Say what a sweep did in its time; None where all its trials ended, and its race."""
-    trials, wanted = list(read_records(folder)), read_own_sweep(folder).trials
+    recorded = read_own_sweep(folder)
+    trials, wanted = list(read_records(folder)), recorded.trials
     ended = sum(trial.status in ENDED for trial in trials)
     over = f"{TIME_KEY}={format_duration(settings['max_time'])} is over"
+    if recorded.sweeper == "best":
+        inner = folder / SEARCH_FOLDER / SWEEP
+        is_whole = inner.exists() and read_own_sweep(inner.parent).status == "completed"
+        return None if is_whole else f"{over}: the search has not ended"
     if ended >= wanted:
         is_whole = has_race(folder) and read_own_sweep(folder / RACE_FOLDER).status == "completed"
         return f"{over}: the race has not ended" if settings["prove"] and not is_whole else None
@@ -95,10 +100,28 @@ def _describe_unfinished(folder: Path, settings: Mapping[str, Any]) -> str | Non
 
 
 def _run_trials(
-    space: SearchSpace, folder: Path, sweeper: Any, settings: Any, launcher: Launcher, budget: SweepBudget
+    space: SearchSpace,
+    folder: Path,
+    config: DictConfig,
+    sweeper: Any,
+    settings: Any,
+    launcher: Launcher,
+    budget: SweepBudget,
 ) -> str | None:
     """Run the trials; return why the sweep stopped before their end, or None."""
     recorded = read_own_sweep(folder)
+    if recorded.sweeper == "best":
+        from copycat.sweeps.best.session import BestSession
+
+        return BestSession(
+            folder,
+            fixed=space.fixed,
+            config=config,
+            sweeper=sweeper,
+            settings=settings,
+            launcher=launcher,
+            budget=budget,
+        ).run()
     source: TrialSource
     if recorded.sweeper == "grid":
         source = Grid(space, folder)

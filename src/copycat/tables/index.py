@@ -18,7 +18,7 @@ from copycat.config.places import cache_folder
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.records import trial_file
-from copycat.records.run_folder import MANIFEST, is_race
+from copycat.records.run_folder import MANIFEST, is_inner_sweep
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
 from copycat.tables.run_reader import RunRecord, read_record
@@ -84,7 +84,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             continue
         with suppress(OSError), os.scandir(folder) as entries:
             inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-            visible = [one for one in inside if not (one.startswith(".") or is_race(os.path.join(folder, one)))]
+            visible = [one for one in inside if not (one.startswith(".") or is_inner_sweep(os.path.join(folder, one)))]
             waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
 
 

@@ -15,6 +15,9 @@ from copycat.training.lightning_internals import BudgetSpent, Position, get_posi
 Pruner = Callable[[int, Mapping[str, float]], str | None]
 """Takes an epoch and its metrics after each validation; returns the reason to end the run, or None."""
 
+TIME_LIMIT = "time limit"
+"""First words of the error of a trial that took more than `sweep.max_seconds`."""
+
 
 class PrunedRun(Exception):  # noqa: N818, a verdict, not an error
     """Report that a pruner ended the run, with its reason."""
@@ -86,7 +89,7 @@ class Limiter(MultiStepCallback):
     ) -> None:
         """End training where the budget is spent; raise TimeLimitError where a trial took too long."""
         if self.is_too_long() if self.decisions is None else self.decisions.take("time limit"):
-            raise TimeLimitError(f"time limit: it took more than {self.limits.seconds:g} s")
+            raise TimeLimitError(f"{TIME_LIMIT}: it took more than {self.limits.seconds:g} s")
         if between_steps(trainer, batch_idx):
             self._end_if_spent(trainer)
 

@@ -32,3 +32,7 @@ class GridSweeper(Sweeper):
 
 class OptunaSweeper(GridSweeper):
     """Search the space by a sampler of Optuna."""
+
+
+class BestSweeper(GridSweeper):
+    """Search the best of a portfolio of experiments, measured by nested cross-validation."""

@@ -16,7 +16,7 @@ from copycat.data.columns import DIGEST_BYTES, DigestColumn, select
 from copycat.data.decode import UnreadableImage
 from copycat.data.digest_cache import DigestCache
 from copycat.data.labels import count_classes
-from copycat.data.lazy_images import EncodedImages
+from copycat.data.lazy_images import EncodedImages, JoinedEncoded, LazyImages
 from copycat.data.pixel_cache import PixelCache
 from copycat.data.progress import parallel_map
 from copycat.data.sources.folder_walk import LeftOut
@@ -105,7 +105,7 @@ class ImageSource(ABC):
             cache = PixelCache(
                 root=root, size=self.size, fit=self.fit, max_pixels=self.max_pixels, max_bytes=self.cache_bytes
             )
-            parts = {name: _read_cached(name, part, cache, in_memory=in_memory) for name, part in listed.items()}
+            parts = _read_cached(listed, cache, in_memory=in_memory)
         else:
             parts = self._read_parts(listed, None if in_memory else root)
         unreadable = [line for part, _ in parts.values() for line in part.unreadable]
@@ -166,11 +166,34 @@ class ImageSource(ABC):
         return _make_part(listed, images, outcomes)
 
 
-def _read_cached(name: str, listed: LabeledImages, cache: PixelCache, *, in_memory: bool) -> tuple[Part, bool]:
-    """Return a part of cached images, as `ImageSource._read_part` does."""
-    cached = cache.load(name, listed.images, len(listed.labels))
-    outcomes = _collect(cached.outcomes, len(listed.labels))
-    return _make_part(listed, cached.images.read() if in_memory else cached.images, outcomes)
+def _read_cached(
+    listed: Mapping[str, LabeledImages], cache: PixelCache, *, in_memory: bool
+) -> dict[str, tuple[Part, bool]]:
+    """Return the parts of cached images, as `ImageSource._read_parts` does; one file holds the images of all parts.
+
+    Files are in the order of their names there, so that another division of them needs no other file.
+    """
+    joined = JoinedEncoded([part.images for part in listed.values()])
+    count = len(joined)
+    order = list(range(count))
+    if all(isinstance(part.images, LazyImages) for part in listed.values()):
+        order.sort(key=joined.key)
+    cached = cache.load(JoinedEncoded([joined], order), count)
+    place = np.empty(count, dtype=np.int64)
+    place[order] = np.arange(count)  # of each image among those that were listed for the cache
+    is_good = np.array([not isinstance(outcome, UnreadableImage) for outcome in cached.outcomes], dtype=bool)
+    row = np.cumsum(is_good) - 1  # of each of these in the file
+    pixels = cached.images.read() if in_memory else None
+    parts: dict[str, tuple[Part, bool]] = {}
+    first = 0
+    for name, part in listed.items():
+        places = place[first : first + len(part.labels)]
+        first += len(part.labels)
+        outcomes = _collect((cached.outcomes[one] for one in places), len(places))
+        rows = row[places[outcomes.good]]
+        images = cached.images.select(rows) if pixels is None else pixels[torch.from_numpy(rows)]
+        parts[name] = _make_part(part, images, outcomes)
+    return parts
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,12 @@ def _make_thumbnails(pool: Pool, finding: Finding) -> Iterator[list[Thumbnail]]:
 
 
 def _make_thumbnail(pool: Pool, found: FoundImage) -> Thumbnail:
-    image = np.asarray(pool.read(found.index, _shrink))
+    image = np.asarray(pool.read(found.index, shrink))
     return Thumbnail(encode_jpeg(image), pool.images.names[found.index], found.caption)
 
 
-def _shrink(image: Image.Image) -> Image.Image:
+def shrink(image: Image.Image) -> Image.Image:
+    """Return a thumbnail of an open image."""
     image.draft(None, (2 * SIDE, 2 * SIDE))
     small = to_upright_rgb(image)
     small.thumbnail((SIDE, SIDE))

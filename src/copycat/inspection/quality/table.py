@@ -51,7 +51,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
             quality = float("nan") if check.labels is None else check.labels.quality[index]
             rows.writerow(
                 [
-                    _path(pool, index, to),
+                    image_path(pool, index, to),
                     check.label(index),
                     *([split[index]] if split else []),
                     int(index in excluded),
@@ -104,7 +104,7 @@ def _official_parts(pool: Pool, is_official: bool) -> list[str]:
     return ["test" if part == "test" else "train" for part in pool.parts] if "test" in pool.parts else []
 
 
-def _path(pool: Pool, index: int, to: Path) -> str:
+def image_path(pool: Pool, index: int, to: Path) -> str:
     """Return an image's path: below the table's folder relative to it, elsewhere absolute."""
     folder = to.absolute().parent
     original = pool.originals[index]

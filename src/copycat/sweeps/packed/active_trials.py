@@ -10,6 +10,7 @@ from copycat.models.metrics import Row
 from copycat.sweeps.packed.optimizer import group_by_rule
 from copycat.sweeps.packed.trial_session import TrialSession, UndefinedMetricError
 from copycat.training.result import RunResult
+from copycat.training.stopping import TIME_LIMIT
 
 End = tuple[str, str | None]
 """Status of a trial that ends, and the reason."""
@@ -87,7 +88,7 @@ class ActiveTrials:
         for place, session in self.items():
             pruner = session.trial.pruner if validated and not is_last else None
             if session.is_late and not is_last:
-                ends[place] = "failed", f"time limit: it took more than {session.trial.settings['max_seconds']:g} s"
+                ends[place] = "failed", f"{TIME_LIMIT}: it took more than {session.trial.settings['max_seconds']:g} s"
                 continue
             try:
                 if session.end_epoch(epoch - 1, validated=validated):

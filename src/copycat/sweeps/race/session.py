@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import locked
 from copycat.records.run_folder import RACE_FOLDER
-from copycat.records.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.budget import SweepBudget
-from copycat.sweeps.engine import Runner, locked_trial_error
 from copycat.sweeps.job import Job
-from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.job_list import run_jobs
 from copycat.sweeps.race.decision import Round
 from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
@@ -26,21 +23,6 @@ from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep,
 from copycat.sweeps.table import make_trial_rows
 from copycat.tables.run_table import read_run_records
 from copycat.training.manifest import now
-
-
-class JobList:
-    """Propose given trials, one after the other."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        """Start with the first."""
-        self._jobs = iter(jobs)
-
-    def next(self) -> Job | None:
-        """Return the next trial, or None if none is left."""
-        return next(self._jobs, None)
-
-    def mark_done(self, job: Job, trial: Trial) -> None:
-        """Do nothing: the race reads its trials' folders."""
 
 
 class RaceSession:
@@ -138,15 +120,17 @@ class RaceSession:
 
     def _run_jobs(self, jobs: Sequence[Job], what: str) -> str | None:
         """Run trials that have not ended; return why not all of them ended, or None."""
-        left = [job for job in jobs if not _has_ended(self.folder / str(job.number))]
-        wanted = {self.plan.metric: self.plan.direction}
-        with ProgressDisplay(self.folder, len(left), wanted, what=f"the race's {what}") as display:
-            runner = Runner(
-                JobList(left), self.folder, max_failures=self.max_failures, display=display, budget=self.budget
-            )
-            runner.run(self.launcher, batch=self.batch)
-        if runner.locked_trials:
-            raise locked_trial_error(self.folder, runner.locked_trials[0], sweep=self.folder.parent)
+        runner = run_jobs(
+            jobs,
+            self.folder,
+            launcher=self.launcher,
+            batch=self.batch,
+            budget=self.budget,
+            max_failures=self.max_failures,
+            objectives={self.plan.metric: self.plan.direction},
+            what=f"the race's {what}",
+            sweep=self.folder.parent,
+        )
         if runner.has_too_many_failures:
             return f"{runner.failures} trials of the race failed: sweep.max_failures"
         return f"{TIME_KEY} is over: the race has not ended" if self.budget.is_over else None
@@ -181,12 +165,6 @@ def _check_same(plan: RacePlan, settings: Mapping[str, Any], folder: Path) -> No
                 f"sweep.{key}: expected {value}, with which the race in {folder} began; got {settings[key]}. For"
                 f" another race, remove this folder."
             )
-
-
-def _has_ended(folder: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return read_trial(folder).status in ENDED
-    return False
 
 
 def _print_round(one: Round, plan: RacePlan) -> None:

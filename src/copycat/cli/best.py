@@ -1,0 +1,142 @@
+"""`copycat best`: the best model of a folder of images, within a time."""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycat.cli import train
+from copycat.cli.arguments import OUTPUTS, make_parser
+from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED
+from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
+from copycat.config.errors import UserError
+from copycat.config.printable import print_line
+
+EXPERIMENT = "best"
+MINUTES = 10.0
+RESERVE_SECONDS = 8.0
+"""Seconds of the time in which the result is read, calibrated and written."""
+MIN_SECONDS = 10.0
+"""Least time that is left to train."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Search the best of a portfolio of experiments for a data set, and print the model and its accuracy."""
+    began = time.monotonic()
+    parser = make_parser("best")
+    parser.add_argument("data", metavar="DIR", help="a folder of images with one sub-folder per class; or data=OPTION")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="of all candidates, as data.groups=PATTERN trainer.threads=1"
+    )
+    parser.add_argument(
+        "--minutes", type=_minutes, default=MINUTES, metavar="N", help=f"time of the search (default: {MINUTES:g})"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="FOLDER", help="a new folder for the search (default: in outputs)"
+    )
+    parser.add_argument(
+        "--candidates",
+        metavar="NAME,…",
+        help="experiments of experiments/portfolio to try, packaged or your own (default: all)",
+    )
+    arguments = parser.parse_args(words)
+    source = [arguments.data] if "=" in arguments.data and not Path(arguments.data).is_dir() else _folder(arguments)
+    if wrong := next((word for word in arguments.overrides if "=" not in word), None):
+        raise UserError(f"best: expected KEY=VALUE; got {wrong!r}.")
+    folder, classes = _prepare([*source, *arguments.overrides], arguments.folder)
+    left = 60 * arguments.minutes - (time.monotonic() - began) - RESERVE_SECONDS
+    if left < MIN_SECONDS:
+        raise UserError(
+            f"--minutes: expected more than {arguments.minutes:g}, as reading the data took"
+            f" {time.monotonic() - began:.0f} s."
+        )
+    return search(_sweep_words(arguments, [*source, *arguments.overrides], folder, classes, seconds=left), folder)
+
+
+def _sweep_words(
+    arguments: argparse.Namespace, words: Sequence[str], folder: Path, classes: Sequence[str], *, seconds: float
+) -> list[str]:
+    """Return the words of the sweep that is the search, on the table of images in its folder."""
+    from copycat.config.application import quote_path
+    from copycat.config.suggestions import quote_value
+    from copycat.records.run_folder import SEARCH_TABLE
+    from copycat.sweeps.best.preparation import TABLE_KEYS
+
+    own = [word for word in words if not word.startswith(("data=", "data.")) or word.partition("=")[0] in TABLE_KEYS]
+    given = {word.partition("=")[0] for word in own}
+    usual = {
+        "hydra/launcher": "processes",
+        "data.classes": f"[{','.join(map(quote_value, classes))}]",
+        "data.on_unreadable": "skip",
+        "data.cache": "true",
+    }
+    fixed = ["hydra/sweeper=best", "data=csv", f"data.file={quote_path(folder.absolute() / SEARCH_TABLE)}"]
+    fixed += [f"{key}={value}" for key, value in usual.items() if key not in given]
+    fixed += ["sweep.objective=val/accuracy", f"sweep.max_time={seconds:.1f}s", f"sweep.folder={quote_path(folder)}"]
+    fixed += [f"hydra.sweeper.candidates=[{arguments.candidates}]"] if arguments.candidates else []
+    return [*fixed, *own]
+
+
+def search(words: Sequence[str], folder: Path) -> int:
+    """Run or resume a search, and print what it found so far, also after Ctrl-C; return the exit status."""
+    status = DONE
+    try:
+        train.run_sweep(words)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    from copycat.records.run_folder import SEARCH_FOLDER, SWEEP
+
+    if not (folder / SEARCH_FOLDER / SWEEP).exists():
+        return status or FAILED
+    with defer_garbage_collection():
+        from copycat.deploy.best import conclude
+    if not conclude(folder):
+        print_line(f"copycat: no candidate has been trained yet. To go on: copycat resume {folder}", error=True)
+        return status or FAILED
+    return status
+
+
+def _folder(arguments: argparse.Namespace) -> list[str]:
+    from copycat.config.suggestions import quote_value
+    from copycat.data.sources.root import check_typed_root
+
+    words = ["data=folder", f"data.root={quote_value(arguments.data)}"]
+    check_typed_root([words[0], f"data.root={arguments.data}"])
+    return words
+
+
+def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[str]]:
+    """Make the folder of a search with the table of its images; return it and the names of the classes."""
+    from copycat.config.compose import quote_overrides
+
+    lines = quote_overrides(words)
+    print_progress("reading the images")
+    with defer_garbage_collection():
+        from copycat.records.run_folder import make_folder
+        from copycat.sweeps.best.preparation import Preparation, prepare
+    if named is None:
+        made: list[Preparation] = []
+        folder = make_folder(OUTPUTS, EXPERIMENT, write=lambda to: made.append(prepare(lines, to)))
+        print_progress(made[0].describe())
+        return folder, made[0].classes
+    if named.exists() and any(named.iterdir()):
+        raise UserError(f"--folder: expected a new folder; got {named}, with files. To go on: copycat resume {named}.")
+    try:
+        named.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--folder: expected a folder to make; got {named}: {error.strerror}.") from error
+    prepared = prepare(lines, named)
+    print_progress(prepared.describe())
+    return named, prepared.classes
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0; got {text!r}")
+    return value

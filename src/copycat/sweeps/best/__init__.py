@@ -1,0 +1,1 @@
+"""Find the best of a portfolio of experiments for a data set in a given time, by nested cross-validation."""

@@ -1,0 +1,184 @@
+"""A whole search on tiny images: its choice, figures, page, model and calibration."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from copycat.deploy.best_result import BestResult, clustered_interval, read_result
+from copycat.records.calibration_file import read_calibration
+from copycat.records.run_folder import read_manifest
+from copycat.tables.statistics import wilson_interval
+from tests.support.commands import call_copycat
+from tests.support.images import write_image_folder
+
+CANDIDATE = """# @package _global_
+defaults:
+  - override /model: logistic
+  - override /optimizer: adam
+optimizer:
+  lr: {rate}
+trainer:
+  max_epochs: 20
+"""
+QUICK = ("hydra/launcher=basic", "logger=none", "callbacks=none", "trainer.threads=1")
+
+
+@pytest.fixture(autouse=True)
+def portfolio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two candidates of the user's own: one that learns, and one that does not."""
+    folder = tmp_path / "experiments" / "portfolio"
+    folder.mkdir(parents=True)
+    for name, rate in {"learns": 0.01, "blind": 1e-9}.items():
+        (folder / f"{name}.yaml").write_text(CANDIDATE.format(rate=rate))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
+
+
+def write_photos(root: Path, *, parts: dict[str, int]) -> Path:
+    return write_image_folder(root, classes={"dog": 0, "cat": 60}, parts=parts, levels=120)
+
+
+def find_best(data: Path, *words: str, candidates: Sequence[str] = ("learns", "blind")) -> BestResult:
+    folder = Path("found")
+    call_copycat("best", data, "--folder", folder, f"--candidates={','.join(candidates)}", *QUICK, *words)
+    result = read_result(folder)
+    assert result is not None
+    return result
+
+
+def test_the_best_candidate_is_chosen_and_measured_on_images_that_did_not_choose_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = find_best(write_photos(tmp_path / "photos", parts={"": 12}))
+    printed = capsys.readouterr()
+    assert result.name == "learns"
+    assert result.is_final
+    assert result.measured is not None
+    assert result.measured.folds == 5
+    assert sorted(result.measured.rows) == list(range(24))
+    value, low, high = result.accuracy
+    assert f"accuracy {value:.4f}, 95 % interval {low:.4f} to {high:.4f} (nested cross-validation" in printed.out
+    assert "baseline (always cat): 0.5000" in printed.out
+    assert printed.out.splitlines()[0] == "best: learns, of 2 candidates, trained on 24 images"
+    assert re.search(r"of sweep\.max_time left$", printed.err, re.MULTILINE)
+    assert [line.split()[:2] for line in printed.out.splitlines() if "copycat " in line] == [
+        ["next:", "copycat"],
+        ["copycat", "predict"],
+        ["copycat", "export"],
+    ]
+    with Path("found/data.csv").open(newline="") as file:
+        labels = [row["label"] for row in csv.DictReader(file)]
+    said = [result.classes[one] for one in result.measured.predictions.label]
+    assert said == [labels[row] for row in result.measured.rows]
+    assert read_calibration(Path("found/0"), classes=2) is not None
+    page = Path("found/best.html").read_text()
+    assert "The best model: learns" in page
+    assert f"{value:.4f}" in page
+
+
+@pytest.mark.slow
+def test_its_model_is_an_ordinary_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_photos(tmp_path / "photos", parts={"": 12})
+    find_best(photos)
+    call_copycat("rerun", "found/0")
+    assert "bit for bit" in capsys.readouterr().out
+    call_copycat("predict", "found/0", photos / "cat" / "0.png")
+    call_copycat("runs", "found")
+    rows = capsys.readouterr().out
+    assert "learns" in rows
+    assert "selection" not in rows  # the trainings of the search are its own
+
+
+@pytest.mark.slow
+def test_the_test_part_is_held_out_to_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_photos(tmp_path / "photos", parts={"train": 12, "test": 6})
+    tested = [f"test/{name}/{index}.png" for name in ("cat", "dog") for index in range(6)]
+    copy = photos / "train" / "cat" / "copy.png"
+    copy.write_bytes((photos / tested[0]).read_bytes())
+    result = find_best(photos)
+    assert result.measured is not None
+    assert len(result.measured.rows) == 24
+    assert not [name for name in result.names if "/test/" in name or name.endswith("copy.png")]
+    assert "test accuracy" in capsys.readouterr().out
+    final = read_manifest(Path("found/0"))
+    assert final["data"]["images"]["test"] == 12
+    for folder in Path("found/search").iterdir():
+        if folder.name.isdecimal():
+            images = read_manifest(folder)["data"]["images"]
+            assert sum(images.values()) <= 24  # neither the 12 test images nor the copy of one
+
+
+@pytest.mark.slow
+def test_near_duplicates_stay_in_one_fold(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", parts={"": 10})
+    random = np.random.default_rng(0)
+    for number in range(4):  # smooth pictures, and each a little brighter
+        pixels = np.kron(random.integers(0, 100, (4, 4, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+        for brighter in (0, 5):
+            Image.fromarray(pixels + np.uint8(brighter)).save(photos / "dog" / f"pair{number}{brighter}.png")
+    find_best(photos, candidates=["learns"])
+    with Path("found/data.csv").open(newline="") as file:
+        rows = {Path(row["path"]).stem: row for row in csv.DictReader(file)}
+    columns = [name for name in rows["pair00"] if name.startswith("selection") or name == "final"]
+    for number in range(4):
+        one, other = rows[f"pair{number}0"], rows[f"pair{number}5"]
+        assert one["group"] == other["group"]
+        assert [one[column] for column in columns] == [other[column] for column in columns]
+
+
+@pytest.mark.slow
+def test_an_unreadable_image_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_photos(tmp_path / "photos", parts={"": 8})
+    (photos / "dog" / "torn.png").write_bytes(b"\x89PNG torn")
+    result = find_best(photos, candidates=["learns"])
+    assert "1 unreadable, left out" in capsys.readouterr().err
+    assert result.measured is not None
+    assert len(result.measured.rows) == 16
+
+
+@pytest.mark.slow
+def test_what_was_not_tried_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "experiments" / "portfolio" / "fails.yaml").write_text(CANDIDATE.format(rate=3e38))
+    find_best(write_photos(tmp_path / "photos", parts={"": 8}), candidates=["learns", "fails"])
+    assert re.search(r"^not tried: fails: its training failed: \w", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nowhere"], "data.root: expected "),
+        (["photos", "--minutes=0"], "--minutes: expected a number above 0; got '0'"),
+        (["photos", "seed=1,2"], "seed: expected one value; got 'seed=1,2'."),
+        (["photos", "seed"], "best: expected KEY=VALUE; got 'seed'"),
+        (["photos", "--candidates=lerns"], "got lerns. Did you mean learns?"),
+        (["photos", "--folder=full"], "--folder: expected a new folder; got full, with files."),
+        (["few"], "best: expected 4 images of each class at least that are not near-duplicates; got 3 of cat."),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photos(tmp_path / "photos", parts={"": 8})
+    write_photos(tmp_path / "few", parts={"": 3})
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    call_copycat("best", *words, status=2)
+    errors = capsys.readouterr().err
+    assert line in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_images_of_one_group_count_as_fewer() -> None:
+    right = np.array([True] * 16 + [False] * 4)
+    alone = clustered_interval(right, [str(index) for index in range(20)])
+    assert alone == wilson_interval(0.8, 20)
+    grouped = clustered_interval(right, [str(index // 4) for index in range(20)])
+    assert grouped == wilson_interval(0.8, 5)
+    assert clustered_interval(np.ones(20, dtype=bool), [str(index // 4) for index in range(20)]) == wilson_interval(
+        1, 5
+    )
