@@ -43,10 +43,14 @@ class Runner:
         max_failures: int | None,
         display: ProgressDisplay,
         budget: SweepBudget,
+        sweep: Path | None = None,
     ) -> None:
-        """Start with no trial run; the sweep stops once `max_failures` trials failed, or its time is over."""
+        """Start with no trial run; the sweep stops once `max_failures` trials failed, or its time is over.
+
+        `sweep` is the folder of the sweep whose time it is, where `folder` is that of its race or search.
+        """
         self.source, self.folder, self.max_failures, self.display = source, folder, max_failures, display
-        self.budget = budget
+        self.budget, self.sweep = budget, sweep or folder
         self.failures = 0
         self.locked_trials: list[int] = []
         """Numbers of trials that other processes run."""
@@ -112,7 +116,7 @@ class Runner:
         self.source.mark_done(job, trial)
         self.display.on_end(job, trial)
         if self.budget.limit is not None:
-            record_seconds(self.folder, self.budget.seconds)
+            record_seconds(self.sweep, self.budget.seconds)
 
     def close(self, job: Job, trial: Trial) -> None:
         """Write the last record of a trial, and report it."""

@@ -52,7 +52,7 @@ def run_jobs(
         max_failures: number of failed trials that ends the list; None: no limit.
         objectives: metrics whose best value is shown.
         what: what the trials are, for the display.
-        sweep: the folder of the sweep that they belong to, for messages.
+        sweep: the folder of the sweep that they belong to, which records its time.
 
     Raises:
         UserError: where another process runs one of them.
@@ -60,7 +60,7 @@ def run_jobs(
     """
     left = [job for job in jobs if not has_ended(folder / str(job.number))]
     with ProgressDisplay(folder, len(left), objectives, what=what, budget=budget) as display:
-        runner = Runner(JobList(left), folder, max_failures=max_failures, display=display, budget=budget)
+        runner = Runner(JobList(left), folder, max_failures=max_failures, display=display, budget=budget, sweep=sweep)
         runner.run(launcher, batch=batch)
     if runner.locked_trials:
         raise locked_trial_error(folder, runner.locked_trials[0], sweep=sweep)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.race.plan import REPORT_ROUNDS
 from copycat.sweeps.race.record import read_race
+from copycat.sweeps.race.text import describe_race
 from tests.support.commands import call_copycat
 from tests.support.images import write_image_folder
 from tests.support.packs import PACKED, pack_of, run_sweep
@@ -71,6 +73,8 @@ def test_a_race_finds_the_better_configuration_and_reports_it_from_other_seeds_a
     assert {one["seed"] for one in raced.values()}.isdisjoint(one["seed"] for one in reported.values())
     divisions = [{one["data.split_seed"] for one in some.values()} for some in (raced, reported)]
     assert divisions[0].isdisjoint(divisions[1])
+    without = [*describe_race(replace(race, report=None, report_failures=2), folder)]
+    assert without[1:] == [f"2 runs of the report failed, so it has no figures: copycat runs {folder / 'race'}"]
     printed = (tmp_path / "output.txt").read_text()
     assert "race: lr=0.1 is best of 2 configurations by val/loss" in printed
     assert "95 % interval" in printed

@@ -41,6 +41,8 @@ class RaceRecord:
     """Number of parameters of each candidate."""
     test_images: int
     """Number of images of the test part, which the race does not look at; 0 where the source has none."""
+    report_failures: int = 0
+    """Failed runs of the report, which then has no figures."""
 
     @property
     def verdict(self) -> Verdict:
@@ -89,14 +91,15 @@ def read_rounds(plan: RacePlan, folder: Path) -> RaceRecord:
     rounds = replay([values(one, raced) for one in candidates], plan.rules)
     first = [next((trials[n] for n in _numbers(plan, one, raced) if n in trials), None) for one in candidates]
     parameters = [_parameters(record) for record in first]
-    report, fresh = None, list(plan.pairs("report"))
+    report, failures, fresh = None, 0, list(plan.pairs("report"))
     if chosen := choose(plan, rounds, parameters):
         found = [values(one, fresh) for one in chosen]
-        if all(len(one) == len(fresh) for one in found):
+        failures = sum(value != value for one in found for value in one.values())
+        if not failures and all(len(one) == len(fresh) for one in found):
             on_test = [_on_test([trials[n] for n in _numbers(plan, one, fresh)], plan.metric) for one in chosen]
             report = _report(found, sign, plan.folds, on_test)
     images = next((_test_images(record) for record in first if record is not None), 0)
-    return RaceRecord(plan, rounds, report, parameters, images)
+    return RaceRecord(plan, rounds, report, parameters, images, failures)
 
 
 def choose(plan: RacePlan, rounds: Sequence[Round], parameters: Sequence[int | None]) -> list[int]:
@@ -115,10 +118,8 @@ def choose(plan: RacePlan, rounds: Sequence[Round], parameters: Sequence[int | N
     return []
 
 
-def _report(found: Sequence[Values], sign: int, folds: int, on_test: Sequence[float | None]) -> Report | None:
+def _report(found: Sequence[Values], sign: int, folds: int, on_test: Sequence[float | None]) -> Report:
     own = [sign * value for value in found[0].values()]
-    if any(value != value for one in found for value in one.values()):
-        return None
     ahead = compare(found[0], found[1], folds) if len(found) > 1 else None
     test = [value for value in on_test if value is not None]
     return Report(Difference(fmean(own), stdev(own), len(own), folds), ahead, test)

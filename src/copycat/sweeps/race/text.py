@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.suggestions import pluralize
+from copycat.records.run_folder import RACE_FOLDER
 from copycat.sweeps.race.decision import LEVEL, Difference
 from copycat.sweeps.race.plan import REPORT_ROUNDS
 from copycat.sweeps.race.record import RaceRecord
@@ -38,7 +39,11 @@ def describe_race(race: RaceRecord, folder: Path) -> Iterator[str]:
     if race.verdict == "undecided":
         least = format_number(race.rounds[-1].detectable)
         yield f"a difference of about {least} could be told apart with these images; more rounds would not help"
-    if race.verdict == "open" or (race.chosen and race.report is None):
+    if race.report_failures:
+        runs = pluralize(race.report_failures, "run")
+        where = shlex.quote(str(folder / RACE_FOLDER))
+        yield f"{runs} of the report failed, so it has no figures: copycat runs {where}"
+    elif race.verdict == "open" or (race.chosen and race.report is None):
         yield f"to go on: copycat resume {shlex.quote(str(folder))}"
 
 
