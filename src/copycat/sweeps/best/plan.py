@@ -15,6 +15,8 @@ QUIET = {"callbacks": "none", "logger": "none"}
 """Options of trainings that only compare candidates."""
 FINAL_SHARE = 1.4
 """Time of a training of the chosen model, by that of a training on inner folds, which have fewer images."""
+LEAST_OUTER_FOLDS = 2
+"""Outer folds for which the time must suffice: a better model counts for more than a narrower interval."""
 SAFETY = 0.9
 """Share of the time left that is planned for."""
 
@@ -53,8 +55,8 @@ class SearchPlan:
 
     @property
     def least_trainings(self) -> int:
-        """Return the number of trainings of a candidate that is never chosen: two in each selection."""
-        return 2 * (self.outer_folds + 1)
+        """Return the number of trainings of a candidate that remains and is chosen, in the fewest outer folds."""
+        return (min(LEAST_OUTER_FOLDS, self.outer_folds) + 1) * (self.inner_folds + 1)
 
     def number(self, selection: int, name: str, fold: int | None) -> int:
         """Return the number of a training; without an inner fold it is that of the chosen model."""
@@ -102,11 +104,13 @@ class SearchPlan:
         return admitted
 
     def _estimate(self, seconds: Sequence[float]) -> float:
-        """Return the seconds that remain after the first trainings, where as many as may remain cost the mean."""
-        mean, remaining = fmean(seconds), min(len(seconds), MAX_REMAINING)
-        first = self.outer_folds * sum(seconds)
-        others = (self.outer_folds + 1) * (self.inner_folds - 1) * remaining * mean
-        return first + others + FINAL_SHARE * (self.outer_folds + 1) * mean
+        """Return the seconds that remain after the first trainings, up to `LEAST_OUTER_FOLDS` outer folds.
+
+        As many candidates as may remain cost the mean.
+        """
+        outer, mean = min(LEAST_OUTER_FOLDS, self.outer_folds), fmean(seconds)
+        others = (outer + 1) * (self.inner_folds - 1) * min(len(seconds), MAX_REMAINING) * mean
+        return outer * sum(seconds) + others + FINAL_SHARE * (outer + 1) * mean
 
     def folds(self) -> Iterator[int]:
         """Yield the inner folds."""

@@ -177,9 +177,9 @@ class BestSession:
     def _explain(self, seconds: float | None, error: str | None, most: int | None) -> str:
         """Say why there is no time for a candidate, or why it cannot be trained."""
         if seconds is not None:
-            return f"a training takes {seconds:.0f} s, and up to {self.plan.trainings} are needed"
+            return f"a training takes {seconds:.0f} s, and {self.plan.least_trainings} are needed"
         if error is not None and error.startswith(TIME_LIMIT):
-            return f"a training takes more than {most} s, and up to {self.plan.trainings} are needed"
+            return f"a training takes more than {most} s, and {self.plan.least_trainings} are needed"
         return f"its training failed: {error}"
 
     def _failures(self, most: int | None) -> str:
