@@ -162,6 +162,7 @@ RULES: dict[str, Rule] = {
     "hydra.sweeper.candidates": optional(
         list_of(TEXT, "a list of experiments of the portfolio, as [features,cnn]", least=1)
     ),
+    "hydra.sweeper.preferred": list_of(TEXT, "a list of experiments of the portfolio, as [features]"),
     "hydra.sweeper.n_trials": integer(1),
     "hydra.sweeper.max_batch_size": optional(integer(1)),
     **_same("hydra.sweeper", optional(TEXT), "storage", "study_name"),

@@ -60,9 +60,10 @@ def _make_facts(result: BestResult) -> Iterator[Fact]:
     name, share = result.baseline
     if result.measured is not None:
         value, low, high = result.accuracy
-        interval = f"95 % interval {format_number(low)} to {format_number(high)}"
-        where = NESTED if result.measured.folds else "of the images that chose it"
-        yield Fact("Accuracy", format_number(value), "", f"{interval}; {where}", "good" if low > share else "warn")
+        note = f"95 % interval {format_number(low)} to {format_number(high)}; {NESTED}"
+        if not result.measured.folds:
+            low, note = 0.0, "on the inner folds, which chose it"
+        yield Fact("Accuracy", format_number(value), "", note, "good" if low > share else "warn")
     yield Fact("Baseline", format_number(share), "", f"always {name}")
     yield Fact("Images", str(result.search.plan.images), "", pluralize(len(result.classes), "class", "classes"))
 

@@ -64,6 +64,12 @@ def describe_figures(result: BestResult) -> Iterator[str]:
     name, share = result.baseline
     if result.measured is None:
         yield f"accuracy: not measured yet; baseline (always {name}): {format_number(share)}"
+    elif not result.measured.folds:
+        yield (
+            f"accuracy {format_number(result.accuracy[0])} on the inner folds, of models that saw two thirds of the"
+            f" images and were chosen by the others: no interval, as no outer fold is measured yet; baseline (always"
+            f" {name}): {format_number(share)}"
+        )
     else:
         value, low, high = result.accuracy
         images = pluralize(len(result.measured.rows), "image")
@@ -71,6 +77,8 @@ def describe_figures(result: BestResult) -> Iterator[str]:
             f"accuracy {format_number(value)}, 95 % interval {format_number(low)} to {format_number(high)}"
             f" ({_source(result, result.measured)}, {images}); baseline (always {name}): {format_number(share)}"
         )
+        if low <= share:
+            yield f"not proved better than always {name}: the interval reaches down to the baseline"
     if test := result.test():
         count = result.run.manifest["data"]["images"]["test"]
         low, high = wilson_interval(test["test/accuracy"], count)
@@ -87,8 +95,6 @@ def describe_figures(result: BestResult) -> Iterator[str]:
 
 def _source(result: BestResult, measured: Measured) -> str:
     plan = result.search.plan
-    if not measured.folds:
-        return "of the images that chose it, so it is optimistic; the nested cross-validation has not begun"
     if measured.folds < plan.outer_folds:
         return f"{NESTED}, {measured.folds} of {plan.outer_folds} outer folds"
     return f"{NESTED}, {plan.outer_folds} × {plan.inner_folds} folds"

@@ -15,6 +15,7 @@ def make_plan(*names: str, has_test: bool = False) -> SearchPlan:
         inner_folds=3,
         candidates=[{"name": name, "words": [f"experiment=portfolio/{name}"]} for name in names],
         not_tried={},
+        preferred=["preferred"],
     )
 
 
@@ -43,3 +44,10 @@ def test_the_time_decides_by_the_cost_alone() -> None:
     assert plan.admit(seconds, left=200) == ["cheap", "dear"]
     assert plan.admit(seconds, left=30) == ["cheap"]
     assert plan.admit(seconds, left=1) == ["cheap"]  # one is tried in any case
+
+
+def test_what_is_preferred_is_left_out_last() -> None:
+    plan = make_plan("cheap", "preferred", "dear")
+    seconds = {"cheap": 1.0, "preferred": 4.0, "dear": 6.0}
+    assert plan.admit(seconds, left=100) == ["preferred", "cheap"]
+    assert plan.admit(seconds, left=50) == ["preferred"]

@@ -35,6 +35,8 @@ class SearchPlan:
     """`name` and `words` of each: an experiment of the portfolio, and the overrides that configure it."""
     not_tried: dict[str, str]
     """Reasons, by name, why experiments of the portfolio are no candidates, or left before all their trainings."""
+    preferred: list[str]
+    """Names of candidates that are left out last where the time is short."""
     admitted: list[str] | None = None
     """Names of the candidates for which there is time; None until their first trainings ended."""
 
@@ -92,13 +94,15 @@ class SearchPlan:
         return Job(0, words, values) if is_model else Job(number, words, values, inside=Path(SEARCH_FOLDER))
 
     def admit(self, seconds: Mapping[str, float], *, left: float) -> list[str]:
-        """Return the candidates whose trainings fit into the time, which does not depend on how good they are.
+        """Return the candidates whose trainings fit into the time, which does not depend on how good they are here.
+
+        The most expensive are left out first, and preferred ones last.
 
         Args:
             seconds: of one training of each candidate.
             left: seconds of processes that are left.
         """
-        admitted = sorted(seconds, key=lambda name: seconds[name])
+        admitted = sorted(seconds, key=lambda name: (name not in self.preferred, seconds[name]))
         while len(admitted) > 1 and self._estimate([seconds[name] for name in admitted]) > SAFETY * left:
             admitted.pop()
         return admitted

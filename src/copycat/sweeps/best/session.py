@@ -79,7 +79,8 @@ class BestSession:
             self.plan = read_search(sweep).plan
             read_own_sweep(self.folder)
             return
-        self.plan = make_plan(fixed, Path(str(config["data"].get("file"))), sweeper.get("candidates"))
+        table = Path(str(config["data"].get("file")))
+        self.plan = make_plan(fixed, table, sweeper["candidates"], sweeper["preferred"])
         self.folder.mkdir(exist_ok=True)
         record = read_own_sweep(sweep)
         write_sweep(sweep, replace(record, trials=1, varies=["experiment"]))
@@ -160,12 +161,16 @@ class BestSession:
         return available_cores() if hasattr(self.launcher, "stream") else 1
 
     def _measure(self, fold: int, names: Sequence[str], most: int | None) -> None:
-        """Train candidates for at most so many seconds each.
+        """Train candidates for at most so many seconds each, preferred ones for half of the time that is left.
 
         Raises:
             KeyboardInterrupt: if the time of the sweep was over before all ended.
         """
-        jobs = [self.plan.job(ALL_IMAGES, name, fold, self.fixed, max_seconds=most) for name in names]
+        limits = dict.fromkeys(names, most)
+        if most is not None:  # a first training on frozen features computes those of all images
+            limits |= {name: max(most, round(self.budget.left / 2)) for name in names if name in self.plan.preferred}
+        first = sorted(names, key=lambda name: name in self.plan.preferred[1:])  # which find the features of the first
+        jobs = [self.plan.job(ALL_IMAGES, name, fold, self.fixed, max_seconds=limits[name]) for name in first]
         self._run_jobs(jobs, f"{pluralize(len(jobs), 'candidate')} to measure their cost")
         if self.budget.is_over and not all(has_ended(self.folder / str(job.number)) for job in jobs):
             raise KeyboardInterrupt
@@ -224,13 +229,16 @@ class BestSession:
         return f"{TIME_KEY} is over" if self.budget.is_over else None
 
 
-def make_plan(fixed: Sequence[str], table: Path, named: Sequence[str] | None) -> SearchPlan:
+def make_plan(
+    fixed: Sequence[str], table: Path, named: Sequence[str] | None, preferred: Sequence[str] = ()
+) -> SearchPlan:
     """Make the plan of a search.
 
     Args:
         fixed: words of the data, and others that all trainings share.
         table: of the images, with their divisions.
         named: candidates; None for the whole portfolio.
+        preferred: candidates that are left out last where the time is short.
 
     Raises:
         UserError: where the table has no divisions, or no experiment of the portfolio can be tried.
@@ -264,6 +272,7 @@ def make_plan(fixed: Sequence[str], table: Path, named: Sequence[str] | None) ->
         inner_folds=INNER_FOLDS,
         candidates=[asdict(one) for one in candidates],
         not_tried=not_tried,
+        preferred=list(preferred),
     )
 
 
