@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from PIL import Image
 from copycat.deploy.best_result import BestResult, clustered_interval, read_result
 from copycat.records.calibration_file import read_calibration
 from copycat.records.run_folder import read_manifest
+from copycat.sweeps.budget import SweepBudget
+from copycat.sweeps.engine import Runner
+from copycat.sweeps.job import Job
 from copycat.tables.statistics import wilson_interval
 from tests.support.commands import call_copycat
 from tests.support.images import write_image_folder
@@ -23,7 +27,7 @@ defaults:
 optimizer:
   lr: {rate}
 trainer:
-  max_epochs: 20
+  max_epochs: 60
 """
 QUICK = ("hydra/launcher=basic", "logger=none", "callbacks=none", "trainer.threads=1")
 
@@ -33,14 +37,14 @@ def portfolio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates of the user's own: one that learns, and one that does not."""
     folder = tmp_path / "experiments" / "portfolio"
     folder.mkdir(parents=True)
-    for name, rate in {"learns": 0.01, "blind": 1e-9}.items():
+    for name, rate in {"learns": 0.1, "blind": 1e-9}.items():
         (folder / f"{name}.yaml").write_text(CANDIDATE.format(rate=rate))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
 
 
 def write_photos(root: Path, *, parts: dict[str, int]) -> Path:
-    return write_image_folder(root, classes={"dog": 0, "cat": 60}, parts=parts, levels=120)
+    return write_image_folder(root, classes={"dog": 0, "cat": 60}, parts=parts, levels=40)
 
 
 def find_best(data: Path, *words: str, candidates: Sequence[str] = ("learns", "blind")) -> BestResult:
@@ -62,6 +66,7 @@ def test_the_best_candidate_is_chosen_and_measured_on_images_that_did_not_choose
     assert result.measured.folds == 5
     assert sorted(result.measured.rows) == list(range(24))
     value, low, high = result.accuracy
+    assert value > 0.9
     assert f"accuracy {value:.4f}, 95 % interval {low:.4f} to {high:.4f} (nested cross-validation" in printed.out
     assert "baseline (always cat): 0.5000" in printed.out
     assert printed.out.splitlines()[0] == "best: learns, of 2 candidates, trained on 24 images"
@@ -79,6 +84,35 @@ def test_the_best_candidate_is_chosen_and_measured_on_images_that_did_not_choose
     page = Path("found/best.html").read_text()
     assert "The best model: learns" in page
     assert f"{value:.4f}" in page
+
+
+@pytest.mark.parametrize(
+    ("trainings", "said"),
+    [
+        (1, "learns so far, trained on two thirds of the images"),
+        (8, "on the inner folds, of models that saw two thirds of the images"),
+        (21, "nested cross-validation, 1 of 5 outer folds"),
+    ],
+)
+def test_the_end_of_the_time_gives_the_best_so_far_and_more_time_goes_on(
+    trainings: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, started, start_next = write_photos(tmp_path / "photos", parts={"": 12}), 0, Runner.next
+
+    def start(self: Runner, **options: Any) -> Job | None:
+        nonlocal started
+        started += 1
+        return start_next(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "next", start)
+        patch.setattr(SweepBudget, "is_over", property(lambda _: started > trainings))
+        find_best(photos, candidates=["learns"] if trainings == 1 else ["learns", "blind"])
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "to go on: copycat resume found sweep.max_time=MORE (in all)" in printed
+    call_copycat("resume", "found", "sweep.max_time=20m")
+    assert "nested cross-validation, 5 × 3 folds" in capsys.readouterr().out
 
 
 @pytest.mark.slow
