@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_line_of_the_command_too(tiny: Path, tmp_path: Path) 
         "train",
         *tiny_overrides(tiny, "trainer.max_epochs=3", "output_dir=disk/out"),
     ]
-    mount = 'mount -t tmpfs -o size=120k tmpfs disk && exec "$@"'
+    mount = 'mount -t tmpfs -o size=144k tmpfs disk && exec "$@"'
     done = subprocess.run(
         [*ALONE, "sh", "-c", mount, "sh", *train], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
     )
