@@ -82,7 +82,7 @@ def test_a_search_that_is_killed_resumes(tmp_path: Path) -> None:
             wait_for_trials(tmp_path, trials)
             os.killpg(command.pid, signal.SIGKILL)
             command.wait()
-        assert 0 < read_sweep_file(tmp_path / "found")["seconds"] < 592  # of the 600 that it has
+    assert 0 < read_sweep_file(tmp_path / "found")["seconds"] < 592  # of the 600 that it has
     done = run_copycat("resume", "found", at=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "nested cross-validation, 5 × 3 folds, 24 images" in done.stdout
