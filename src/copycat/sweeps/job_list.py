@@ -1,17 +1,23 @@
 """Run a given list of trials, as a race and a search for the best model do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.plugins.launcher import Launcher
 
+from copycat.config.errors import UserError
+from copycat.config.suggestions import first_line
+from copycat.records.lock import locked
 from copycat.records.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, locked_trial_error
 from copycat.sweeps.job import Job
 from copycat.sweeps.progress_display import ProgressDisplay
+from copycat.sweeps.sweep_file import read_own_sweep, write_sweep
 from copycat.tables.statistics import Direction
+from copycat.training.manifest import now
 
 
 class JobList:
@@ -65,6 +71,30 @@ def run_jobs(
     if runner.locked_trials:
         raise locked_trial_error(folder, runner.locked_trials[0], sweep=sweep)
     return runner
+
+
+def run_recorded(folder: Path, run: Callable[[], str | None]) -> str | None:
+    """Run what is a sweep inside a sweep, record its end in its own sweep.json, and return why it stopped before.
+
+    Args:
+        folder: of that sweep.json, which is locked meanwhile.
+        run: returns why it stopped before its end, or None.
+
+    Raises:
+        KeyboardInterrupt: if a signal ended it.
+    """
+
+    def end(status: str, error: str | None) -> None:
+        write_sweep(folder, replace(read_own_sweep(folder), status=status, error=error, ended=now()))
+
+    with locked(folder, of="sweep"):
+        try:
+            error = run()
+        except (KeyboardInterrupt, UserError) as failure:
+            end("interrupted", first_line(failure) if isinstance(failure, UserError) else "by a signal")
+            raise
+        end("completed" if error is None else "stopped", error)
+    return error
 
 
 def has_ended(folder: Path) -> bool:

@@ -14,7 +14,6 @@ from copycat.config.cores import available_cores
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line, one_of, pluralize
-from copycat.records.lock import locked
 from copycat.records.run_folder import SEARCH_FOLDER
 from copycat.sweeps.best.division import (
     ALL_IMAGES,
@@ -29,7 +28,7 @@ from copycat.sweeps.best.portfolio import Candidate, choose_experiments, make_ca
 from copycat.sweeps.best.record import SearchRecord, read_search, read_selections
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
-from copycat.sweeps.job_list import has_ended, run_jobs
+from copycat.sweeps.job_list import has_ended, run_jobs, run_recorded
 from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
 from copycat.tables.statistics import Direction
 from copycat.training.manifest import now
@@ -92,18 +91,7 @@ class BestSession:
         Raises:
             KeyboardInterrupt: if a signal ended it.
         """
-        with locked(self.folder, of="sweep"):
-            try:
-                error = self._run_selections()
-            except (KeyboardInterrupt, UserError) as failure:
-                self._end("interrupted", first_line(failure) if isinstance(failure, UserError) else "by a signal")
-                raise
-            self._end("completed" if error is None else "stopped", error)
-        return error
-
-    def _end(self, status: str, error: str | None) -> None:
-        record = read_own_sweep(self.folder)
-        write_sweep(self.folder, replace(record, status=status, error=error, ended=now()))
+        return run_recorded(self.folder, self._run_selections)
 
     def _run_selections(self) -> str | None:
         """Run the selection on all images and train its model, then the others; a model is trained with the next."""

@@ -10,12 +10,11 @@ from hydra.plugins.launcher import Launcher
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.suggestions import first_line, pluralize
-from copycat.records.lock import locked
+from copycat.config.suggestions import pluralize
 from copycat.records.run_folder import RACE_FOLDER
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
-from copycat.sweeps.job_list import run_jobs
+from copycat.sweeps.job_list import run_jobs, run_recorded
 from copycat.sweeps.race.decision import Round
 from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
@@ -79,18 +78,7 @@ class RaceSession:
         Raises:
             KeyboardInterrupt: if a signal ended it.
         """
-        with locked(self.folder, of="sweep"):
-            try:
-                error = self._run_rounds()
-            except (KeyboardInterrupt, UserError) as failure:
-                self._end("interrupted", first_line(failure) if isinstance(failure, UserError) else "by a signal")
-                raise
-            self._end("completed" if error is None else "stopped", error)
-        return error
-
-    def _end(self, status: str, error: str | None) -> None:
-        record = read_own_sweep(self.folder)
-        write_sweep(self.folder, replace(record, status=status, error=error, ended=now()))
+        return run_recorded(self.folder, self._run_rounds)
 
     def _run_rounds(self) -> str | None:
         race = self._read()
