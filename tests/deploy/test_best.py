@@ -19,15 +19,17 @@ from copycat.sweeps.job import Job
 from copycat.tables.statistics import wilson_interval
 from tests.support.commands import call_copycat
 from tests.support.images import write_image_folder
+from tests.support.portfolio import write_portfolio
 
-CANDIDATE = """# @package _global_
-defaults:
-  - override /model: logistic
-  - override /optimizer: adam
-optimizer:
-  lr: {rate}
-trainer:
-  max_epochs: 60
+FUSSY_LOSS = """from copycat.models.losses import BCE
+from torch import Tensor
+
+
+class Loss(BCE):
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        if len(logits) > 20:
+            raise ValueError(f"no memory for {len(logits)}")
+        return super().forward(logits, label)
 """
 QUICK = ("hydra/launcher=basic", "logger=none", "callbacks=none", "trainer.threads=1")
 
@@ -35,10 +37,7 @@ QUICK = ("hydra/launcher=basic", "logger=none", "callbacks=none", "trainer.threa
 @pytest.fixture(autouse=True)
 def portfolio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates of the user's own: one that learns, and one that does not."""
-    folder = tmp_path / "experiments" / "portfolio"
-    folder.mkdir(parents=True)
-    for name, rate in {"learns": 0.1, "blind": 1e-9}.items():
-        (folder / f"{name}.yaml").write_text(CANDIDATE.format(rate=rate))
+    write_portfolio(tmp_path, {"learns": 0.1, "blind": 1e-9})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
 
@@ -47,9 +46,10 @@ def write_photos(root: Path, *, parts: dict[str, int]) -> Path:
     return write_image_folder(root, classes={"dog": 0, "cat": 60}, parts=parts, levels=40)
 
 
-def find_best(data: Path, *words: str, candidates: Sequence[str] = ("learns", "blind")) -> BestResult:
+def find_best(data: Path, *words: str, candidates: Sequence[str] = ("learns", "blind"), status: int = 0) -> BestResult:
     folder = Path("found")
-    call_copycat("best", data, "--folder", folder, f"--candidates={','.join(candidates)}", *QUICK, *words)
+    names = f"--candidates={','.join(candidates)}"
+    call_copycat("best", data, "--folder", folder, names, *QUICK, *words, status=status)
     result = read_result(folder)
     assert result is not None
     return result
@@ -177,9 +177,23 @@ def test_an_unreadable_image_is_left_out(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_what_was_not_tried_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "experiments" / "portfolio" / "fails.yaml").write_text(CANDIDATE.format(rate=3e38))
+    write_portfolio(tmp_path, {"fails": 3e38})
     find_best(write_photos(tmp_path / "photos", parts={"": 8}), candidates=["learns", "fails"])
     assert re.search(r"^not tried: fails: its training failed: \w", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_trained_on_all_images_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fussy.py").write_text(FUSSY_LOSS)
+    write_portfolio(tmp_path, {"fussy": 0.1}, more="loss: {_target_: fussy.Loss}")
+    result = find_best(write_photos(tmp_path / "photos", parts={"": 12}), candidates=["fussy"], status=1)
+    printed = capsys.readouterr().out
+    assert not result.is_final
+    assert "its training on all images failed" in printed.splitlines()[0]
+    assert "failed: a training on all images (ValueError: no memory for 22)" in printed
+    assert "to try it again: copycat resume found/0\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -187,9 +201,11 @@ def test_what_was_not_tried_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (["nowhere"], "data.root: expected "),
         (["photos", "--minutes=0"], "--minutes: expected a number above 0; got '0'"),
-        (["photos", "seed=1,2"], "seed: expected one value; got 'seed=1,2'."),
+        (["photos", "seed=1,2"], "hydra/sweeper=best: expected no key that varies, as its candidates do; got seed."),
+        (["photos", "seedd=1"], "seedd: no such key; got 'seedd=1'. Did you mean seed=1?"),
         (["photos", "seed"], "best: expected KEY=VALUE; got 'seed'"),
-        (["photos", "--candidates=lerns"], "got lerns. Did you mean learns?"),
+        (["photos", "--candidates=lerns"], "got 'lerns'. Did you mean learns?"),
+        ([], "copycat: expected DIR; got none. Type copycat best --help."),
         (["photos", "--folder=full"], "--folder: expected a new folder; got full, with files."),
         (["few"], "best: expected 4 images of each class at least that are not near-duplicates; got 3 of cat."),
     ],
@@ -205,6 +221,7 @@ def test_a_wrong_call_is_one_line(
     errors = capsys.readouterr().err
     assert line in errors.splitlines()[-1]
     assert "Traceback" not in errors
+    assert not Path("outputs").exists()
 
 
 def test_images_of_one_group_count_as_fewer() -> None:

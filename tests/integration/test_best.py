@@ -12,29 +12,18 @@ import pytest
 
 from tests.support.commands import run_copycat, start_copycat
 from tests.support.images import write_image_folder
+from tests.support.portfolio import write_portfolio
 from tests.support.sweeps import read_sweep_file
 
 pytestmark = pytest.mark.slow
 
-CANDIDATE = """# @package _global_
-defaults:
-  - override /model: logistic
-  - override /optimizer: adam
-optimizer:
-  lr: {rate}
-trainer:
-  max_epochs: 50
-"""
 WORDS = ("best", "photos", "--folder", "found", "--candidates", "one,two", "logger=none", "callbacks=none")
 ALONE = "hydra/launcher=basic"
 
 
 @pytest.fixture(autouse=True)
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "experiments" / "portfolio"
-    folder.mkdir(parents=True)
-    for name, rate in {"one": 0.01, "two": 0.02}.items():
-        (folder / f"{name}.yaml").write_text(CANDIDATE.format(rate=rate))
+    write_portfolio(tmp_path, {"one": 0.01, "two": 0.02})
     write_image_folder(tmp_path / "photos", classes={"dog": 0, "cat": 60}, parts={"": 12}, levels=120)
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
 

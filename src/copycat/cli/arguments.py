@@ -111,11 +111,12 @@ def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Name
         for name in ("rows", "columns", "metrics", "digits"):
             if getattr(arguments, name) is not None:
                 parser.error(f"--{name}: expected --latex or --markdown beside it; got neither")
-    names = {name: _split(getattr(arguments, name)) for name in ("rows", "columns", "metrics")}
+    names = {name: split_names(getattr(arguments, name)) for name in ("rows", "columns", "metrics")}
     return PaperRequest(**names, digits=3 if arguments.digits is None else arguments.digits)
 
 
-def _split(words: str | None) -> list[str]:
+def split_names(words: str | None) -> list[str]:
+    """Split names at commas; none without words."""
     return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli import train
-from copycat.cli.arguments import OUTPUTS, make_parser
+from copycat.cli.arguments import OUTPUTS, make_parser, split_names
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
+from copycat.config.portfolio import choose_experiments
 from copycat.config.printable import print_line
 
 EXPERIMENT = "best"
+SWEEPER = "hydra/sweeper=best"
 MINUTES = 10.0
 RESERVE_SECONDS = 8.0
 """Seconds of the time in which the result is read, calibrated and written."""
@@ -45,6 +47,7 @@ def run(words: Sequence[str]) -> int:
     source = [arguments.data] if "=" in arguments.data and not Path(arguments.data).is_dir() else _folder(arguments)
     if wrong := next((word for word in arguments.overrides if "=" not in word), None):
         raise UserError(f"best: expected KEY=VALUE; got {wrong!r}.")
+    candidates = choose_experiments(split_names(arguments.candidates), given_as="--candidates")
     folder, classes = _prepare([*source, *arguments.overrides], arguments.folder)
     left = 60 * arguments.minutes - (time.monotonic() - began) - RESERVE_SECONDS
     if left < MIN_SECONDS:
@@ -52,12 +55,12 @@ def run(words: Sequence[str]) -> int:
             f"--minutes: expected more than {arguments.minutes:g}, as reading the data took"
             f" {time.monotonic() - began:.0f} s."
         )
-    return search(_sweep_words(arguments, [*source, *arguments.overrides], folder, classes, seconds=left), folder)
+    named = [f"hydra.sweeper.candidates=[{','.join(candidates)}]"] if arguments.candidates else []
+    words = _sweep_words([*named, *source, *arguments.overrides], folder, classes, seconds=left)
+    return search(words, folder)
 
 
-def _sweep_words(
-    arguments: argparse.Namespace, words: Sequence[str], folder: Path, classes: Sequence[str], *, seconds: float
-) -> list[str]:
+def _sweep_words(words: Sequence[str], folder: Path, classes: Sequence[str], *, seconds: float) -> list[str]:
     """Return the words of the sweep that is the search, on the table of images in its folder."""
     from copycat.config.application import quote_path
     from copycat.config.suggestions import quote_value
@@ -72,10 +75,9 @@ def _sweep_words(
         "data.on_unreadable": "skip",
         "data.cache": "true",
     }
-    fixed = ["hydra/sweeper=best", "data=csv", f"data.file={quote_path(folder.absolute() / SEARCH_TABLE)}"]
+    fixed = [SWEEPER, "data=csv", f"data.file={quote_path(folder.absolute() / SEARCH_TABLE)}"]
     fixed += [f"{key}={value}" for key, value in usual.items() if key not in given]
     fixed += ["sweep.objective=val/accuracy", f"sweep.max_time={seconds:.1f}s", f"sweep.folder={quote_path(folder)}"]
-    fixed += [f"hydra.sweeper.candidates=[{arguments.candidates}]"] if arguments.candidates else []
     return [*fixed, *own]
 
 
@@ -92,10 +94,10 @@ def search(words: Sequence[str], folder: Path) -> int:
         return status or FAILED
     with defer_garbage_collection():
         from copycat.deploy.best import conclude
-    if not conclude(folder):
+    result = conclude(folder)
+    if result is None:
         print_line(f"copycat: no candidate has been trained yet. To go on: copycat resume {folder}", error=True)
-        return status or FAILED
-    return status
+    return status or (FAILED if result is None or result.failed else DONE)
 
 
 def _folder(arguments: argparse.Namespace) -> list[str]:
@@ -110,8 +112,10 @@ def _folder(arguments: argparse.Namespace) -> list[str]:
 def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[str]]:
     """Make the folder of a search with the table of its images; return it and the names of the classes."""
     from copycat.config.compose import quote_overrides
+    from copycat.config.sweep_composition import compose_sweep
 
     lines = quote_overrides(words)
+    compose_sweep([SWEEPER, *lines])  # names a mistake before images are read
     print_progress("reading the images")
     with defer_garbage_collection():
         from copycat.records.run_folder import make_folder

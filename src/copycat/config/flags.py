@@ -28,6 +28,12 @@ class Parser(argparse.ArgumentParser):
         message = message.replace("not allowed with argument", "expected alone; got also")
         raise UserError(f"{message}{'' if 'got' in message else '; got none'}. Type {self.prog} --help.")
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument; words of which there may be none are never reported as missing."""
+        action = super().add_argument(*names, **options)
+        action.required = action.required and action.nargs != "*"
+        return action
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse arguments, and refuse unknown ones.
 

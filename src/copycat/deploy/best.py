@@ -21,17 +21,17 @@ from copycat.sweeps.best.division import ALL_IMAGES
 PAGE = "best.html"
 
 
-def conclude(sweep: Path) -> bool:
-    """Write and print the result of a search; return whether there is one."""
+def conclude(sweep: Path) -> BestResult | None:
+    """Write and print the result of a search, and return it; None without any so far."""
     result = read_result(sweep)
     if result is None:
-        return False
+        return None
     if result.is_final:
         _calibrate(result)
     page = sweep / PAGE
     write_page(make_best_page(result), page)
     print_result(result, page=str(page))
-    return True
+    return result
 
 
 def _calibrate(result: BestResult) -> None:

@@ -51,6 +51,8 @@ class BestResult:
     """Rows of the table of images."""
     measured: Measured | None
     """None where no selection has ended."""
+    failed: RunRecord | None = None
+    """The training on all images that failed: the model's, or that of another of its ensemble."""
 
     @property
     def classes(self) -> list[str]:
@@ -123,12 +125,15 @@ def read_result(sweep: Path) -> BestResult | None:
     search = read_search(sweep)
     with (sweep / SEARCH_TABLE).open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
-    final = next((record for record in read_trials(sweep) if record.status == "completed"), None)
+    models = {record.trial.number: record for record in read_trials(sweep) if record.trial is not None}
+    final = models[0] if 0 in models and models[0].status == "completed" else None
+    failed = next((record for record in models.values() if record.status == "failed"), None)
     best = _find_best(search) if final is None or search.model is None else (search.model, final)
     if best is None:
         return None
     name, record = best
-    return BestResult(sweep, search, name, open_run(record.folder), final is not None, table, _measure(search, table))
+    measured, is_final = _measure(search, table), final is not None
+    return BestResult(sweep, search, name, open_run(record.folder), is_final, table, measured, failed)
 
 
 def _find_best(search: SearchRecord) -> tuple[str, RunRecord] | None:

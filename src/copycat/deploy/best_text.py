@@ -55,7 +55,8 @@ def describe_best(result: BestResult) -> str:
     plan = result.search.plan
     chosen = f"best: {result.name}"
     if not result.is_final:
-        return f"{chosen} so far, trained on two thirds of the images: the search has not ended"
+        reason = "the search has not ended" if result.failed is None else "its training on all images failed"
+        return f"{chosen} so far, trained on two thirds of the images: {reason}"
     return f"{chosen}, of {pluralize(len(plan.admitted or plan.names), 'candidate')}, trained on {plan.images} images"
 
 
@@ -152,6 +153,9 @@ def untried(result: BestResult) -> list[str]:
 
 def how_to_resume(result: BestResult) -> list[str]:
     """Return how to go on with a search that has not ended; empty where it has."""
+    if (failed := result.failed) is not None:
+        again = f"copycat resume {shlex.quote(str(failed.folder))}"
+        return [f"failed: a training on all images ({failed.trial and failed.trial.error}); to try it again: {again}"]
     measured = 0 if result.measured is None else result.measured.folds
     if result.is_final and measured == result.search.plan.outer_folds:
         return []

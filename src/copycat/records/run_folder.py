@@ -56,8 +56,10 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object])
             with suppress(FileExistsError):
                 _make_whole(folder, write)
                 return folder
-    except OSError as error:
+    except BaseException as error:
         remove_empty_folders(day, root)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
 
 

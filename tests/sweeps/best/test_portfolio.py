@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.compose import compose
-from copycat.config.errors import UserError
-from copycat.sweeps.best.portfolio import choose_experiments, list_experiments, make_candidate
+from copycat.sweeps.best.portfolio import make_candidate
 
 
 @pytest.fixture
@@ -44,15 +43,3 @@ def test_more_images_take_fewer_epochs_of_more_steps(fixed: list[str]) -> None:
 def test_what_is_typed_has_precedence(fixed: list[str]) -> None:
     typed = [*fixed, "trainer.max_epochs=3", "data.image_size=32"]
     assert make_candidate("cnn", typed, images=800, side=64).words == ["experiment=portfolio/cnn"]
-
-
-def test_own_experiments_join_the_portfolio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "experiments" / "portfolio"
-    folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text("# @package _global_\nseed: 1\n")
-    packaged = list_experiments()
-    assert "mine" not in packaged
-    monkeypatch.chdir(tmp_path)
-    assert choose_experiments(None) == sorted([*packaged, "mine"])
-    with pytest.raises(UserError, match=r"got mien\. Did you mean mine\?$"):
-        choose_experiments(["mien"])

@@ -1,4 +1,4 @@
-"""Find the candidates of a portfolio, and fit them to the size and the number of images."""
+"""Fit the candidates of a search to the size and the number of images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,10 @@ from math import sqrt
 from typing import Any
 
 from copycat.config.compose import compose
-from copycat.config.errors import UserError
-from copycat.config.places import experiment_folders
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.own_modules import allow_own_modules
+from copycat.config.portfolio import PORTFOLIO
 from copycat.training.train import check_buildable
 
-PORTFOLIO = "portfolio"
-"""Folder of the experiments that are candidates; the user's own in ./experiments are added to the packaged ones."""
 PIXEL_SIZES = (64, 32, 16)
 """Sides in pixels of images for networks without a pretrained backbone: the largest that enlarges none of them."""
 BACKBONE_SIZES = (224, 128)
@@ -33,26 +30,6 @@ class Candidate:
     """Overrides that configure it."""
 
 
-def list_experiments() -> list[str]:
-    """Return the names of the experiments of the portfolio."""
-    folders = [folder / PORTFOLIO for folder in experiment_folders()]
-    return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-
-
-def choose_experiments(names: Sequence[str] | None) -> list[str]:
-    """Return the named experiments of the portfolio, or all.
-
-    Raises:
-        UserError: for a name that is not one of them.
-    """
-    known = list_experiments()
-    for name in names or ():
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise UserError(f"hydra.sweeper.candidates: expected some of {one_of(known)}; got {name}.{hint}")
-    return list(names or known)
-
-
 def make_candidate(name: str, fixed: Sequence[str], *, images: int, side: int) -> Candidate:
     """Fit an experiment of the portfolio to a data set.
 
@@ -70,7 +47,9 @@ def make_candidate(name: str, fixed: Sequence[str], *, images: int, side: int) -
     given = {word.partition("=")[0] for word in fixed}
     fitting = {**_fit_size(config, side), **_fit_epochs(config, images)}
     words += [f"{key}={value}" for key, value in fitting.items() if key not in given]
-    check_buildable(compose([*fixed, *words]))
+    request = compose([*fixed, *words])
+    allow_own_modules(request.config)
+    check_buildable(request)
     return Candidate(name=name, words=words)
 
 

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 
 from copycat.config.cores import available_cores
 from copycat.config.errors import UserError
+from copycat.config.portfolio import choose_experiments
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line, one_of, pluralize
 from copycat.records.run_folder import SEARCH_FOLDER
@@ -24,7 +25,7 @@ from copycat.sweeps.best.division import (
     VALIDATION_SHARE,
 )
 from copycat.sweeps.best.plan import SearchPlan
-from copycat.sweeps.best.portfolio import Candidate, choose_experiments, make_candidate
+from copycat.sweeps.best.portfolio import Candidate, make_candidate
 from copycat.sweeps.best.record import SearchRecord, read_search, read_selections
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
