@@ -15,13 +15,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.added_metrics import AddedMetric
 from copycat.models.compiled_network import compile_network
-from copycat.models.evaluator import Outputs, evaluate
+from copycat.models.evaluator import Evaluated, Outputs, evaluate
 from copycat.models.full_precision import widen, without_autocast
 from copycat.models.loss_base import Loss
 from copycat.models.metrics import Row, concatenate, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.shared_batches import SharedBatches
-from copycat.models.stage_metrics import EpochSteps, StageMetrics
+from copycat.models.stage_metrics import EpochSteps, StageMetrics, recorded_dtype
 
 Stage = Literal["train", "val", "test"]
 
@@ -202,6 +202,26 @@ class Classifier(pl.LightningModule):
         row, _ = self._evaluate_batches(self.evaluated_stage, batches)
         self._store_evaluation(row)
 
+    def store_validation_loss(self, found: Evaluated) -> None:
+        """Store the loss alone of a validation whose scores `finish_validations` computes with those of other epochs.
+
+        Raises:
+            DivergedError: where it is not finite.
+        """
+        loss = self.metrics["val"].join_losses(found.losses, found.sizes).to(recorded_dtype(found.probability))
+        self._check_loss(loss.item())
+        self._update_callback_metrics({"val/loss": loss.item()})
+
+    def finish_validations(self, found: Sequence[Evaluated]) -> list[Row]:
+        """Return the rows of validations of the same images, and store the last one."""
+        losses, probabilities, labels = (
+            torch.cat([getattr(one, name) for one in found]) for name in ("losses", "probability", "label")
+        )
+        rows = self.metrics["val"].compute_epochs(losses, found[0].sizes, probabilities, labels)
+        self._update_callback_metrics(rows[-1])
+        self.evaluation = rows[-1]
+        return rows
+
     def measure(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         """Evaluate the current weights without a Trainer.
 
@@ -222,11 +242,12 @@ class Classifier(pl.LightningModule):
 
     def _evaluate_batches(self, stage: Stage, batches: Iterable[Any]) -> tuple[Row, Tensor]:
         weight, metrics = next(self.network.parameters(), None), self.metrics[stage]
-        forward = partial(self._compute_outputs, device=None if weight is None else weight.device)
+        forward = partial(self.compute_outputs, device=None if weight is None else weight.device)
         (row,), probabilities = evaluate(forward, batches, metrics, modules=[self.network, self.loss])
         return row, probabilities[0]
 
-    def _compute_outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
+    def compute_outputs(self, batch: Mapping[str, Tensor], *, device: torch.device | None) -> Outputs:
+        """Return losses, probabilities and labels of a batch, each as of one network."""
         image, label = batch["image"].to(device), batch["label"].to(device)
         logits = self.network(image)
         return self.loss(logits, label)[None], self.loss.probability(logits)[None], label[None]
@@ -282,11 +303,14 @@ class Classifier(pl.LightningModule):
         self._last_loss, self._row = gathered["last_loss"], gathered["row"]
 
     def _store_evaluation(self, row: Row) -> None:
-        if not isfinite(loss := row[f"{self.evaluated_stage}/loss"]):
-            weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
-            raise DivergedError(f"{self.evaluated_stage}/loss of {weights} is {loss}")
+        self._check_loss(row[f"{self.evaluated_stage}/loss"])
         self._update_callback_metrics(row)
         self.evaluation = self._row = row
+
+    def _check_loss(self, loss: float) -> None:
+        if not isfinite(loss):
+            weights = f"epoch {self.current_epoch}" if self.trainer.state.fn == "fit" else "the final weights"
+            raise DivergedError(f"{self.evaluated_stage}/loss of {weights} is {loss}")
 
     def _update_callback_metrics(self, row: Row) -> None:
         self.trainer.callback_metrics.update({name: to_scalar_tensor(value) for name, value in row.items()})

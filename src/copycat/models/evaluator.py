@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -14,6 +15,20 @@ from copycat.models.stage_metrics import StageMetrics
 BatchT = TypeVar("BatchT")
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Losses [n], probabilities [n, B] of class 1 or [n, B, classes], and labels [n, B, …] of n networks on a batch."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Hold the outputs of n networks on all batches, before their metrics are computed."""
+
+    losses: Tensor
+    """[n, batches]."""
+    sizes: Sequence[int]
+    """Number of images of each batch."""
+    probability: Tensor
+    """[n, N] of class 1, or [n, N, classes]."""
+    label: Tensor
+    """[n, N, …]."""
 
 
 def evaluate(
@@ -30,6 +45,14 @@ def evaluate(
     Returns:
         The metrics of each network, and the probabilities [n, N] of class 1, or [n, N, classes].
     """
+    found = compute_outputs(forward, batches, modules=modules)
+    return metrics.compute_epochs(found.losses, found.sizes, found.probability, found.label), found.probability
+
+
+def compute_outputs(
+    forward: Callable[[BatchT], Outputs], batches: Iterable[BatchT], *, modules: Sequence[nn.Module]
+) -> Evaluated:
+    """Compute what `evaluate` measures."""
     with _evaluation_mode(modules):
         losses, sizes, predictions = list[Tensor](), list[int](), PredictionBuffer(dim=1)
         for loss, probability, label in map(forward, batches):
@@ -37,7 +60,7 @@ def evaluate(
             sizes.append(label.shape[1])
             predictions.append(probability, label)
     found, true = predictions.concatenated()
-    return metrics.compute_epochs(torch.stack(losses, 1), sizes, found, true), found
+    return Evaluated(torch.stack(losses, 1), sizes, found, true)
 
 
 @contextmanager

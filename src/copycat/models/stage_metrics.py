@@ -101,7 +101,7 @@ class StageMetrics:
         probability = probability.reshape(*label.shape[:2], *probability.shape[2:])
         found = compute_scores(probability, label, classes=self.classes)
         names = [f"{self.stage}/{name}" for name in ("loss", *SCORE_NAMES)]
-        losses = loss.to(torch.promote_types(probability.dtype, torch.float32)).tolist()
+        losses = loss.to(recorded_dtype(probability)).tolist()
         rows = [dict(zip(names, row, strict=True)) for row in zip(losses, *found.values(), strict=True)]
         undefined = [f"{self.stage}/{name}" for name in ALL_CLASS_SCORES]
         for metric in self.added:
@@ -123,13 +123,22 @@ class StageMetrics:
             probability: [epochs, N] of class 1, or [epochs, N, classes].
             label: [epochs, N] int64, or [epochs, N, classes] of several classes an image.
         """
+        return self.rows(self.join_losses(costs, sizes), probability.cpu(), label.cpu())
+
+    def join_losses(self, costs: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the losses of epochs, [epochs], from those of their steps; arguments as for `compute_epochs`."""
         if len(sizes) == 1:
-            return self.rows(costs[:, 0].cpu(), probability.cpu(), label.cpu())
+            return costs[:, 0].cpu()
         weights = list(sizes) if self.averages else [1] * len(sizes)
         cost = torch.zeros(len(costs), dtype=_sum_dtype(costs))
         for step, weight in zip(costs.cpu().T, weights, strict=True):
             cost += step.to(cost.dtype) * weight
-        return self.rows(cost / (sum(weights) if self.averages else 1), probability.cpu(), label.cpu())
+        return cost / (sum(weights) if self.averages else 1)
+
+
+def recorded_dtype(probability: Tensor) -> torch.dtype:
+    """Return the precision in which losses are recorded beside these probabilities."""
+    return torch.promote_types(probability.dtype, torch.float32)
 
 
 def _sum_dtype(losses: Tensor) -> torch.dtype:

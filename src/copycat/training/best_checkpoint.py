@@ -29,6 +29,7 @@ class BestCheckpoint(Checkpoint):
         self.path = Path(dirpath, f"{filename}.ckpt")
         self.monitor, self.mode, self.every_n_epochs = monitor, mode, every_n_epochs
         self.best: Tensor | None = None
+        self.observes = (monitor,)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, or let the last checkpoint be copied, where the value is the best so far."""

@@ -47,11 +47,12 @@ class CapturedStep:
     Args:
         step: takes tensors, returns a tuple of tensors, and changes no other tensor.
         after: steps of each shape before the capture, which takes as long as some hundred small ones.
+        has_gradients: whether the step computes gradients.
     """
 
-    def __init__(self, step: Callable[..., Any], *, after: int) -> None:
+    def __init__(self, step: Callable[..., Any], *, after: int, has_gradients: bool = True) -> None:
         """Wrap a step; the first calls of each shape only count."""
-        self.step, self.after = step, after
+        self.step, self.after, self.has_gradients = step, after, has_gradients
         self._seen: dict[Any, int] = {}
         self._replays: dict[Any, Callable[..., Any]] = {}
 
@@ -63,14 +64,14 @@ class CapturedStep:
             self._seen[shapes] = seen = self._seen.get(shapes, 0) + 1
             if seen <= self.after:
                 return None
-            replay = self._replays[shapes] = _capture(self.step, tensors)
+            replay = self._replays[shapes] = _capture(self.step, tensors, self.has_gradients)
         with torch.no_grad(), suppress(RuntimeError):  # where the replay fails, the step itself may succeed
             return replay(*tensors)
         return None
 
 
-def _capture(step: Callable[..., Any], tensors: Sequence[Tensor]) -> Callable[..., Any]:
-    with torch.enable_grad(), _OperationRecorder(tensors) as recorder:
+def _capture(step: Callable[..., Any], tensors: Sequence[Tensor], has_gradients: bool) -> Callable[..., Any]:
+    with torch.set_grad_enabled(has_gradients), _OperationRecorder(tensors) as recorder:
         results = step(*tensors)
     recorder.graph.output(recorder.find_nodes(results))
     _remove_repeats(recorder.graph)

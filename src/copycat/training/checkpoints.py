@@ -36,6 +36,8 @@ class LastCheckpoint(MultiStepCallback):
         every_seconds: seconds between checkpoints; None: not by time.
     """
 
+    observes = ()
+
     def __init__(
         self,
         dirpath: str,
@@ -61,6 +63,7 @@ class LastCheckpoint(MultiStepCallback):
         self.decisions: Decisions | None = None
         """Where ranks agree whether a checkpoint is due; None: this process decides."""
         self._at: tuple[Position, bool] | None = None
+        self._keeps_buffer = False  # whether a checkpoint is taken without a flush of the epochs before it
         self._metrics: dict[str, Tensor] = {}
 
     @property
@@ -137,14 +140,15 @@ class LastCheckpoint(MultiStepCallback):
         copy_to, self.copy_to = self.copy_to, None
         if copy_to is None:
             return
-        if not hasattr(get_fit_loop(trainer), "flush"):
+        loop: Any = get_fit_loop(trainer)
+        if not hasattr(loop, "take_checkpoint"):
             self._write(trainer, copy_to, finished=False)
             return
-        self.files.defers = True
+        self._at, self._keeps_buffer = (get_position(trainer), False), True
         try:
-            self._save(trainer, copy_to, finished=False)
+            self.files.pending = copy_to, loop.take_checkpoint()
         finally:
-            self.files.defers = False
+            self._at, self._keeps_buffer = None, False
 
     def _write(self, trainer: pl.Trainer, path: Path, *, finished: bool) -> None:
         _flush(trainer)
@@ -174,8 +178,7 @@ class LastCheckpoint(MultiStepCallback):
         _, checkpoint = self.files.pending
         place = checkpoint[CHECKPOINT_KEY]["epoch"] - 1 - first
         if 0 <= place < len(rows):
-            train = {name: value for name, value in rows[place].items() if name.startswith("train/")}
-            checkpoint[CHECKPOINT_KEY]["callback_metrics"] |= train
+            checkpoint[CHECKPOINT_KEY]["callback_metrics"] |= rows[place]
             checkpoint["classifier"]["last_loss"] = losses[place].cpu()
 
     def on_save_checkpoint(
@@ -184,7 +187,7 @@ class LastCheckpoint(MultiStepCallback):
         """Add position, seconds and metrics to a checkpoint of this callback."""
         if self.decisions is not None:  # the first rank alone would find out as it writes
             check_finite(checkpoint)
-        if not self.files.defers:
+        if not self._keeps_buffer:
             _flush(trainer)
         if self._at is None:  # another callback saves this one
             return

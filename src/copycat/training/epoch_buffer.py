@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 
 from copycat.models.classifier import Classifier
+from copycat.models.evaluator import Evaluated
 from copycat.models.metrics import Row
 from copycat.models.stage_metrics import EpochSteps
+from copycat.training.checkpoint_io import is_finite
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.lightning_internals import Position
 
@@ -20,7 +22,8 @@ class EpochBuffer:
         self.handed_over = start.batch  # number of batches before those in `steps`
         self.steps = EpochSteps()  # steps of the epoch in progress
         self.ended: list[EpochSteps] = []  # steps of each completed epoch, from `first` on
-        self.validated: dict[int, Row] = {}  # validation metrics, by epoch
+        self.validated: dict[int, Row | Evaluated] = {}  # metrics of validations, by epoch, or their outputs
+        self._checked = 0  # number of completed epochs whose losses are known to be finite
 
     def latest_loss(self) -> Tensor | None:
         """Return the loss of the last step in the buffer."""
@@ -34,7 +37,7 @@ class EpochBuffer:
             self.steps, self.handed_over = EpochSteps(), 0
             return
         self.hand_over()
-        row = {**self.classifier.finish_epoch(), **self.validated.pop(self.first, {})}
+        row = {**self.classifier.finish_epoch(), **self._finish_validations().get(self.first, {})}
         self.classifier.log_epochs(self.first, [row])
         self.start_at(self.first + 1)
 
@@ -46,14 +49,27 @@ class EpochBuffer:
         """Log all completed epochs."""
         if not self.ended:
             return
-        rows = self.classifier.finish_epochs(self.ended)
-        self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
+        rows, validated = self.classifier.finish_epochs(self.ended), self._finish_validations()
         for place, row in enumerate(rows, self.first):
-            row |= self.validated.get(place, {})
+            row |= validated.get(place, {})
+        self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
         self.ended.clear()
-        self.validated.clear()
+        self._checked = 0
         self.classifier.log_epochs(self.first, rows)
         self.first += len(rows)
+
+    def score(self) -> None:
+        """Compute the metrics of all validations in the buffer."""
+        self.validated = dict(self._finish_validations())
+
+    def _finish_validations(self) -> dict[int, Row]:
+        """Return and drop the metrics of all validations, by epoch."""
+        found = {epoch: found for epoch, found in self.validated.items() if isinstance(found, Evaluated)}
+        rows = {epoch: row for epoch, row in self.validated.items() if not isinstance(row, Evaluated)}
+        if found:
+            rows |= zip(found, self.classifier.finish_validations(list(found.values())), strict=True)
+        self.validated = {}
+        return rows
 
     def hand_over(self) -> None:
         """Pass the steps of the epoch in progress to the classifier."""
@@ -61,6 +77,12 @@ class EpochBuffer:
         self.handed_over += len(steps.losses)
         for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):
             self.classifier.record_step(loss, probability, label)
+
+    def has_failed(self) -> bool:
+        """Return whether a loss since the last call is not finite."""
+        epochs, self._checked = [*self.ended[self._checked :], self.steps], len(self.ended)
+        losses = [loss for steps in epochs for loss in steps.losses]
+        return bool(losses) and not is_finite(torch.stack(losses))
 
     def first_failure(self) -> tuple[Position, Tensor] | None:
         """Return position and value of the first loss that is not finite; None where there is none."""
@@ -83,4 +105,4 @@ class EpochBuffer:
         """Drop all steps from this epoch on."""
         del self.ended[epoch - self.first :]
         self.validated = {place: row for place, row in self.validated.items() if place < epoch}
-        self.steps = EpochSteps()
+        self.steps, self._checked = EpochSteps(), 0

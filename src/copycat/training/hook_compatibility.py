@@ -1,6 +1,6 @@
 """Determine which epochs and steps a run's callbacks need to see, by the hooks that they have."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
@@ -38,6 +38,10 @@ CHANGES_STEPS = (BatchSizeFinder, GradientAccumulationScheduler, LearningRateFin
 
 class MultiStepCallback(pl.Callback):
     """Support multi-step execution: the loop calls the hooks between steps, or does their work itself."""
+
+    observes: Collection[str] | None = None
+    """Metrics of a validation that its hooks at the ends of epochs read, where these change neither the network nor
+    the optimizer; None: not known."""
 
     def supports_multi_step(self) -> bool:
         """Return whether it needs no hook of Lightning's own loop."""

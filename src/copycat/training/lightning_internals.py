@@ -181,6 +181,37 @@ def get_loops_state(trainer: pl.Trainer) -> dict[str, Any]:
     return trainer._checkpoint_connector._get_loops_state_dict()
 
 
+def dump_checkpoint(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return the checkpoint that the Trainer would save; its tensors are those of the network and the optimizer."""
+    checkpoint: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    return checkpoint
+
+
+def update_loops_state(trainer: pl.Trainer, loops: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the state of all loops with the fit loop's present counters; the rest is shared."""
+    loop, fit = trainer.fit_loop, loops["fit_loop"]
+    optimizer = loop.epoch_loop.automatic_optimization.optim_progress
+    steps = fit["epoch_loop.state_dict"]
+    return {
+        **loops,
+        "fit_loop": {
+            **fit,
+            "state_dict": dict(fit["state_dict"]),
+            "epoch_progress": _to_dict(loop.epoch_progress),
+            "epoch_loop.batch_progress": _to_dict(loop.epoch_loop.batch_progress),
+            "epoch_loop.automatic_optimization.optim_progress": _to_dict(optimizer),
+            "epoch_loop.state_dict": {**steps, "_batches_that_stepped": loop.epoch_loop._batches_that_stepped},
+        },
+    }
+
+
+def _to_dict(progress: Any) -> Any:
+    """Convert counters, as their slower `state_dict` does."""
+    return (
+        {name: _to_dict(value) for name, value in vars(progress).items()} if hasattr(progress, "__dict__") else progress
+    )
+
+
 def set_position(loops: dict[str, Any], position: Position) -> None:
     """Rewrite the state of the loops so that the fit loop is at a position.
 

@@ -6,7 +6,7 @@ rows, checkpoints and the callbacks' epochs are those of single steps.
 
 import logging
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +15,7 @@ from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier, divergence_error
 from copycat.training import lightning_internals as internals
+from copycat.training.checkpoint_template import CheckpointTemplate
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.hook_compatibility import Compatibility, check_compatibility, overrides
@@ -26,6 +27,7 @@ from copycat.training.stopping import Limiter
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.5  # seconds between two flushes, where the configuration leaves it open
+MAX_IMAGES_KEPT = 10_000  # images of a validation whose outputs may be kept until the next flush
 PAUSE_SECONDS = 0.05  # seconds between two checks of signals, limits and the progress bar
 
 
@@ -65,7 +67,8 @@ class MultiStepLoop(FitLoop):
         assert isinstance(loader, MemoryLoader)
         self.loader, self.batches = loader, len(loader)
         self.buffer = EpochBuffer(classifier, last, Position(0))
-        self._has_started = False
+        self._has_started = self._has_inspected = False
+        self._template: CheckpointTemplate | None = None
         self._calls_hooks = True  # whether hooks were called at the end of the last epoch
 
     # ----- Lightning's side
@@ -110,11 +113,20 @@ class MultiStepLoop(FitLoop):
         self._epoch_start = [c.on_train_epoch_start for c in others if overrides(c, "on_train_epoch_start")]
         self._batch_start = [c.on_train_batch_start for c in others if overrides(c, "on_train_batch_start")]
         self._epoch_end = [c.on_train_epoch_end for c in reversed(others) if overrides(c, "on_train_epoch_end")]
+        self._find_observed([hook.__self__ for hook in (*self._epoch_start, *self._epoch_end)])
         self._look = [callback.on_progress for callback in others if hasattr(callback, "on_progress")]
         self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
         self._has_started = True
+
+    def _find_observed(self, callbacks: Sequence[Any]) -> None:
+        """Find out whether callbacks only observe the ends of epochs, and read losses alone."""
+        observed = [getattr(callback, "observes", None) for callback in callbacks]
+        self._is_observed = all(names is not None for names in observed)
+        read = {name for names in observed for name in names or ()}
+        is_small = len(self.data.parts["val"]) <= MAX_IMAGES_KEPT
+        self._scores_later = is_small and self._is_observed and read <= {"val/loss"}
 
     def on_advance_start(self) -> None:
         """Call the start hooks of an epoch, where needed."""
@@ -129,7 +141,8 @@ class MultiStepLoop(FitLoop):
             with internals.EndOnOrder():
                 for hook in self._epoch_start:
                     hook(self.trainer, self.classifier)
-        if self._is_visible or self._calls_hooks:
+        if self._is_visible or (self._calls_hooks and not self._is_observed) or not self._has_inspected:
+            self._has_inspected = True
             self._collect_schedules()
             self._runner.inspect_network()
 
@@ -168,6 +181,7 @@ class MultiStepLoop(FitLoop):
         self._publish(ready=1, started=1)
         internals.end_epoch_loop(self)
         super().on_advance_end()
+        self._template, self._has_inspected = None, False
         self.buffer.start_at(self._epoch + 1)
         self._calls_hooks = True
 
@@ -178,10 +192,7 @@ class MultiStepLoop(FitLoop):
         if validates and self.compatibility.validates:
             self._check()
             self._publish(ready=1, started=1)
-            averaging = self._runner.averaging
-            with averaging.applied(self.classifier.network) if averaging else nullcontext():
-                self.classifier.validate(self.data.loader("val"))
-            self.buffer.validated[epoch] = self.classifier.pop_validation()
+            self._validate(epoch)
         self.buffer.end_epoch()
         is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
         self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
@@ -191,6 +202,20 @@ class MultiStepLoop(FitLoop):
             self._publish(ready=1, started=1, processed=1)
             for hook in self._epoch_end:
                 hook(trainer, self.classifier)
+
+    def _validate(self, epoch: int) -> None:
+        """Evaluate the network; compute its scores with those of later epochs where no hook reads them now."""
+        found = self._runner.validate(self.data.loader("val"))
+        self.classifier.store_validation_loss(found)
+        self.buffer.validated[epoch] = found
+        if not self._scores_later:
+            self.buffer.score()
+
+    def take_checkpoint(self) -> dict[str, Any]:
+        """Return a checkpoint of the current state, to be kept in memory."""
+        if self._template is None:
+            self._template = CheckpointTemplate(self.trainer)
+        return self._template.take()
 
     # ----- between steps
 
@@ -250,7 +275,7 @@ class MultiStepLoop(FitLoop):
 
     def _check(self) -> None:
         """Raise where a loss is not finite."""
-        if self.buffer.first_failure() is not None:
+        if self.buffer.has_failed():
             self.flush()
 
     def _plan_flush(self) -> None:

@@ -43,6 +43,8 @@ def seed_everything(seed: int) -> None:
 class StepSeeds(MultiStepCallback):
     """Seed all generators at the start of each epoch and batch."""
 
+    observes = ()
+
     def __init__(self, seed: int, network: nn.Module) -> None:
         """Find out whether the network may draw random numbers."""
         self._key, self.draws = seed, may_draw(network)

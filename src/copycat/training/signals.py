@@ -35,6 +35,8 @@ class InterruptedRun(Exception):  # noqa: N818, an order, not an error
 class SignalHandler(MultiStepCallback):
     """Save and end the run before the next step after a signal; a second Ctrl-C ends it at once."""
 
+    observes = ()
+
     def __init__(self) -> None:
         """Handle no signals until `listening`."""
         self.received: str | None = None

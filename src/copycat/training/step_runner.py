@@ -1,7 +1,9 @@
 """Run the optimizer steps of one epoch in a plain loop, without a Trainer between them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +14,7 @@ from torch import Tensor
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
+from copycat.models.evaluator import Evaluated, Outputs, compute_outputs
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.lazy_scheduler import LazyScheduler
@@ -46,6 +49,7 @@ class StepRunner:
         self.next_pause = 0.0  # time of the next pause, by the monotonic clock
         self._trained: list[torch.nn.Parameter] = []
         self._replay: CapturedStep | None = None
+        self._validation: CapturedStep | None = None
         self._is_long = epochs * len(loader) >= CAPTURE_FROM
 
     def measures(self, epoch: int) -> bool:
@@ -62,9 +66,10 @@ class StepRunner:
         captures = self._is_long and clears and self.trainer.accumulate_grad_batches == 1
         captures = captures and not self.classifier.compiles
         if not (captures and is_capturable(self.network, self.classifier.loss)):
-            self._replay = None
+            self._replay = self._validation = None
         elif self._replay is None or list(map(id, before)) != list(map(id, self._trained)):
             self._replay = CapturedStep(self._compute, after=CAPTURE_AFTER)
+            self._validation = CapturedStep(self._compute_outputs, after=CAPTURE_AFTER, has_gradients=False)
 
     def run(self, epoch: int, first: int, buffer: EpochBuffer, pause: Callable[[int], None]) -> None:
         """Train on the batches of an epoch from `first` on; call `pause` with the next batch where one is due."""
@@ -116,6 +121,23 @@ class StepRunner:
                 for schedule, frequency in schedules:
                     if (place + 1) % frequency == 0:
                         schedule.step()
+
+    def validate(self, batches: Iterable[Any]) -> Evaluated:
+        """Compute the outputs of the network on the batches of a validation."""
+        averaging, device = self.averaging, self.trainer.strategy.root_device
+        if self._validation is not None and averaging is None:  # captured layers do the same in training mode
+            return compute_outputs(self._replay_outputs, batches, modules=[self.classifier.loss])
+        with averaging.applied(self.network) if averaging else nullcontext():
+            forward = partial(self.classifier.compute_outputs, device=device)
+            return compute_outputs(forward, batches, modules=[self.network, self.classifier.loss])
+
+    def _replay_outputs(self, batch: dict[str, Tensor]) -> Outputs:
+        image, label = batch["image"], batch["label"]
+        replayed: Outputs | None = self._validation(image, label) if self._validation is not None else None
+        return self._compute_outputs(image, label) if replayed is None else replayed
+
+    def _compute_outputs(self, image: Tensor, label: Tensor) -> Outputs:
+        return self.classifier.compute_outputs({"image": image, "label": label}, device=image.device)
 
     def _compute(self, image: Tensor, label: Tensor) -> tuple[Tensor | None, ...]:
         """Return loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""

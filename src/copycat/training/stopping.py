@@ -47,6 +47,8 @@ class Limits:
 class Limiter(MultiStepCallback):
     """End a run that reaches its limits."""
 
+    observes = ()
+
     def __init__(
         self,
         limits: Limits,

@@ -20,6 +20,8 @@ class Inspector(MultiStepCallback):
     It draws no random number: a run with an inspector has the same bits as one without.
     """
 
+    observes = ()
+
     def on_run_start(self, context: RunContext) -> None:
         """Inspect the run before its first step."""
 
