@@ -12,7 +12,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,6 +60,17 @@ def light(x: Tensor) -> Tensor:
     return x.flatten(2).gather(2, places.expand(-1, channels, -1)).view_as(x)
 
 
+def validate(model: nn.Module, part: Part) -> tuple[float, float]:
+    """Return loss and accuracy on the validation images."""
+    x, y = part
+    model.eval()
+    with torch.no_grad():
+        outputs = model(x)
+        loss = nn.functional.binary_cross_entropy(outputs, y).item()
+    model.train()
+    return loss, ((outputs > 0.5) == (y > 0.5)).float().mean().item()
+
+
 class Records:
     """Write what a run leaves in its folder: event files, metrics.csv and checkpoints.
 
@@ -90,7 +101,7 @@ class Records:
         """Record an epoch, and validate and save where it is due."""
         figures = {"train/loss": loss, "train/accuracy": accuracy}
         if (epoch + 1) % self.every == 0:
-            figures["val/loss"], figures["val/accuracy"] = self.validate()
+            figures["val/loss"], figures["val/accuracy"] = validate(self.model, self.val)
             self.save("last", epoch)
             if figures["val/loss"] < self.best:
                 self.best = figures["val/loss"]
@@ -101,16 +112,6 @@ class Records:
         if time.perf_counter() >= self.due:
             print(f"\repoch {epoch}, loss {loss:.6f}", end="", file=sys.stderr, flush=True)
             self.due = time.perf_counter() + 0.1
-
-    def validate(self) -> tuple[float, float]:
-        """Return loss and accuracy on the validation images."""
-        x, y = self.val
-        self.model.eval()
-        with torch.no_grad():
-            outputs = self.model(x)
-            loss = nn.functional.binary_cross_entropy(outputs, y).item()
-        self.model.train()
-        return loss, ((outputs > 0.5) == (y > 0.5)).float().mean().item()
 
     def save(self, name: str, epoch: int) -> None:
         """Write a checkpoint."""
@@ -125,6 +126,17 @@ class Records:
         print(file=sys.stderr)
 
 
+def batches(part: Part, size: int, *, shuffles: bool) -> Iterator[Part]:
+    """Yield the batches of an epoch, in file order or in a random one."""
+    x, y = part
+    if not shuffles:
+        yield from zip(x.split(size), y.split(size), strict=True)
+        return
+    order: Tensor = torch.randperm(len(x))
+    for chosen in torch.split(order, size):
+        yield x[chosen], y[chosen]
+
+
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -132,14 +144,16 @@ def train(
     *,
     epochs: int,
     size: int,
+    shuffles: bool,
     augment: Callable[[Tensor], Tensor] | None,
     records: Records | None,
+    validated: Part | None,
 ) -> list[float]:
-    """Train, and return the last step's loss of each epoch."""
-    criterion, losses = nn.BCELoss(), []
+    """Train, and return the last step's loss of each epoch; `validated` is evaluated after each."""
+    criterion, losses, validations = nn.BCELoss(), [], []
     for epoch in range(epochs):
         right = torch.tensor(0)
-        for x, y in zip(*(tensor.split(size) for tensor in part), strict=True):
+        for x, y in batches(part, size, shuffles=shuffles):
             outputs = model(x if augment is None else augment(x))
             loss = criterion(outputs, y)
             optimizer.zero_grad()
@@ -148,6 +162,8 @@ def train(
             if records:
                 right += ((outputs > 0.5) == (y > 0.5)).sum()
         losses.append(loss.item())
+        if validated:
+            validations.append(validate(model, validated))
         if records:
             records.epoch(epoch, losses[-1], right.item() / len(part[0]))
     if records:
@@ -166,10 +182,12 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--epochs", type=int, default=8001)
     parser.add_argument("--seed", type=int, default=123)
-    parser.add_argument("--batch-size", type=int, default=0, help="0: the whole training set; batches in file order")
+    parser.add_argument("--batch-size", type=int, default=0, help="0: the whole training set")
+    parser.add_argument("--shuffle", action="store_true", help="draw batches in another order each epoch")
     parser.add_argument("--augment", action="store_true", help="mirror and shift the training images; for the cnn")
     parser.add_argument("--every", type=int, default=100, help="epochs between validations, and checkpoints")
     parser.add_argument("--bare", action="store_true", help="write nothing, validate nothing")
+    parser.add_argument("--validate", action="store_true", help="with --bare: validate after each epoch all the same")
     parser.add_argument("--folder", type=Path, default=Path("outputs/loop"), help="where the records go")
     parser.add_argument("--json", type=Path, help="where losses and seconds go, for a benchmark")
     options = parser.parse_args()
@@ -193,8 +211,10 @@ def main() -> None:
         parts["train"],
         epochs=options.epochs,
         size=options.batch_size or len(parts["train"][0]),
+        shuffles=options.shuffle,
         augment=light if options.augment else None,
         records=records,
+        validated=parts["test"] if options.validate else None,
     )
     seconds = time.perf_counter() - began
     print(f"{seconds:.3f} s for {options.epochs} epochs, loss {losses[-1]:.6f}")

@@ -6,8 +6,9 @@ Trains each job with Copycat, with loop.py including the records of a run, and w
 in turn and as whole processes. The seconds are those of training with everything that it writes; Copycat's are those
 of run.json, which end with the last record. A ratio is the median over the rounds; whole processes add imports and
 reading the data. The losses of jobs without randomness must have the bits of the loop's. The exit status is 1 if a
-limit is exceeded. With --yardstick, a script of your own replaces the bare loop of every job except the cnn: it must
-accept the arguments of loop.py that choose the training, and --json.
+limit is exceeded. With --yardstick, a script of your own replaces the bare loop of every job except those with an
+augmentation and `validated`, whose bare loop validates each epoch as Copycat does by default: it must accept the
+arguments of loop.py that choose the training, and --json.
 """
 
 import argparse
@@ -42,11 +43,14 @@ class Job:
     """Epochs between validations, and checkpoints."""
     plain: bool = True
     """Whether nothing is random after the initial weights: then losses equal the loop's, and a yardstick may run."""
+    bare: Sequence[str] = ()
+    """More words for the bare loop."""
 
 
 ADAM = ("--optimizer", "Adam")
 JOBS = {
     "lecture": Job(["experiment=lecture"], [], 8001, {RECORDS: 0.90, BARE: 1.10}),
+    "validated": Job(["experiment=lecture"], [], 1001, {RECORDS: 1.00, BARE: 1.30}, every=1, bare=["--validate"]),
     "shallow": Job(
         ["data=cats", "model=shallow", "model.hidden=[13]", "optimizer=adam"],
         ["--hidden", "13", *ADAM],
@@ -70,6 +74,14 @@ JOBS = {
         ["--model", "cnn", "--augment", "--batch-size", "32", *ADAM],
         101,
         {RECORDS: 1.03},
+        every=10,
+        plain=False,
+    ),
+    "cnn, shuffled": Job(
+        ["data=cats", "model=cnn", "augmentation=light", "data.batch_size=32", "data.shuffle=true", "optimizer=adam"],
+        ["--model", "cnn", "--augment", "--batch-size", "32", "--shuffle", *ADAM],
+        101,
+        {RECORDS: 1.03, BARE: 1.00},
         every=10,
         plain=False,
     ),
@@ -111,8 +123,8 @@ def loop(job: Job, *words: str, script: Path = LOOP, data: str, epochs: int, at:
 def measure(name: str, *, rounds: int, epochs: int, data: str, yardstick: Path | None) -> list[Limit]:
     """Print what a job took on each side, and return its limits."""
     job = JOBS[name]
-    own = yardstick if job.plain else None
-    bare = () if own else ("--bare",)
+    own = yardstick if job.plain and not job.bare else None
+    bare = () if own else ("--bare", *job.bare)
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         sides = {

@@ -163,9 +163,17 @@ class Classifier(pl.LightningModule):
         steps = len(epochs[0].losses)
         costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
         probability = torch.stack([concatenate(epoch.probabilities) for epoch in epochs])
-        label = torch.stack([self.loss.hard_labels(concatenate(epoch.labels)) for epoch in epochs])
+        label = self._join_labels([epoch.labels for epoch in epochs])
         self._last_loss = epochs[-1].losses[-1]
         return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
+
+    def _join_labels(self, epochs: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Return the labels [epochs, N, …] of epochs' batches; a view where all epochs have the same batches."""
+        first, *others = epochs
+        if all(a is b for labels in others for a, b in zip(labels, first, strict=True)):
+            joined = self.loss.hard_labels(concatenate(list(first)))
+            return joined.expand(len(epochs), *joined.shape)
+        return torch.stack([self.loss.hard_labels(concatenate(list(labels))) for labels in epochs])
 
     def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
         """Return the training rows of epochs, without validation metrics; shapes as for `compute_epochs`."""

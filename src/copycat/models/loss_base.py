@@ -58,6 +58,10 @@ class Loss(nn.Module, ABC):
         [B, classes].
         """
 
+    def with_probability(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch and, without gradients, its class probabilities; a loss may share work."""
+        return self(logits, label), self.probability(logits.detach())
+
     def denominator(self, label: Tensor) -> Tensor:
         """Return what the loss of a batch is divided by: its images for `mean`, 1 for `sum`; a float64 scalar.
 

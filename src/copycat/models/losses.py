@@ -62,8 +62,15 @@ class BCE(BCEWithLogits):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of a batch; nan where a logit is nan."""
-        target, factor = self.targets(label, logits.dtype)
+        return self._compare(logits.sigmoid(), label)
+
+    def with_probability(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch and its probabilities of class 1, from one sigmoid."""
         probability = logits.sigmoid()
+        return self._compare(probability, label), probability.detach()[:, 0]
+
+    def _compare(self, probability: Tensor, label: Tensor) -> Tensor:
+        target, factor = self.targets(label, probability.dtype)
         if probability.device.type == "cpu":
             with suppress(RuntimeError):  # torch raises for nan here
                 return F.binary_cross_entropy(probability, target, factor, reduction=self.reduction)

@@ -147,29 +147,63 @@ class MultiStepLoop(FitLoop):
             self._runner.inspect_network()
 
     def advance(self) -> None:
-        """Run all steps of an epoch."""
-        if self.limiter.ends_in(self._epoch):
-            self._runner.next_pause = 0.0
+        """Run all steps of an epoch, and of those after it until one whose end concerns hooks or records."""
         with internals.EndOnOrder():
-            self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
-        self._batch = self.batches
+            self._train_epoch()
+            while not self._needs_an_end():
+                self._step_schedules()
+                self.buffer.end_epoch()
+                self._calls_hooks = False
+                self._move_on()
+                self._train_epoch()
 
     def on_advance_end(self) -> None:
         """Step the schedulers, validate, and call the end hooks of an epoch, where needed."""
-        for schedule, frequency in self._by_epoch:
-            if (self._epoch + 1) % frequency == 0:
-                schedule.step()
+        self._step_schedules()
         if self._is_visible:
             self._end_visible_epoch()
         else:
             self._end_epoch()
-        self._epoch, self._batch = self._epoch + 1, 0
+        self._move_on()
         if self._calls_hooks:
             self._publish()
-        self._taken += self.batches
         if self._is_flush_due():
             self.flush()
             self._plan_flush()
+
+    # ----- epochs
+
+    def _train_epoch(self) -> None:
+        if self.limiter.ends_in(self._epoch):
+            self._runner.next_pause = 0.0
+        self._runner.run(self._epoch, self._batch, self.buffer, self._pause)
+        self._batch = self.batches
+
+    def _needs_an_end(self) -> bool:
+        """Return whether hooks must be called, or epochs be logged, at the end of this epoch or before the next one."""
+        following = self._epoch + 1
+        is_last = following + 1 >= (self.max_epochs or 0)
+        if self._is_visible or is_last or self.trainer.should_stop or self.compatibility.sees(following):
+            return True
+        return self._is_watched(self._epoch) or self._is_flush_due(ahead=self.batches)
+
+    def _is_watched(self, epoch: int) -> bool:
+        """Return whether hooks of callbacks that support multi-step execution must be called after an epoch."""
+        every = self.last.every_n_epochs
+        is_due = every is not None and (epoch + 1) % every == 0
+        return is_due or self._validates(epoch) or self._runner.measures(epoch)
+
+    def _validates(self, epoch: int) -> bool:
+        return (epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
+
+    def _step_schedules(self) -> None:
+        for schedule, frequency in self._by_epoch:
+            if (self._epoch + 1) % frequency == 0:
+                schedule.step()
+
+    def _move_on(self) -> None:
+        self._epoch, self._batch = self._epoch + 1, 0
+        self._taken += self.batches
 
     # ----- the ends of epochs
 
@@ -188,14 +222,12 @@ class MultiStepLoop(FitLoop):
     def _end_epoch(self) -> None:
         """Validate in memory, and call the hooks of callbacks that support multi-step execution."""
         trainer, epoch = self.trainer, self._epoch
-        validates = (epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
-        if validates and self.compatibility.validates:
+        if self._validates(epoch) and self.compatibility.validates:
             self._check()
             self._publish(ready=1, started=1)
             self._validate(epoch)
         self.buffer.end_epoch()
-        is_due = self.last.every_n_epochs and (epoch + 1) % self.last.every_n_epochs == 0
-        self._calls_hooks = bool(validates or is_due or self._runner.measures(epoch))
+        self._calls_hooks = self._is_watched(epoch)
         if self._calls_hooks:
             if self.limiter.limits.pruner:
                 self.flush()
@@ -281,7 +313,8 @@ class MultiStepLoop(FitLoop):
     def _plan_flush(self) -> None:
         self._taken, self._flush_at = 0, time.monotonic() + FLUSH_SECONDS
 
-    def _is_flush_due(self) -> bool:
+    def _is_flush_due(self, *, ahead: int = 0) -> bool:
+        """Return whether to flush now, or after so many more steps."""
         if self.steps is not None:
-            return self._taken + self.batches > self.steps
+            return self._taken + ahead + self.batches > self.steps
         return time.monotonic() >= self._flush_at

@@ -48,6 +48,7 @@ class StepSeeds(MultiStepCallback):
     def __init__(self, seed: int, network: nn.Module) -> None:
         """Find out whether the network may draw random numbers."""
         self._key, self.draws = seed, may_draw(network)
+        self._place: tuple[int, bool] | None = None  # rank, and whether it computes on the processor
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed draws at the start of an epoch."""
@@ -61,8 +62,11 @@ class StepSeeds(MultiStepCallback):
 
     def seed(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
         """Seed all generators for one batch."""
-        seed = derive_seed("step", self._key, epoch, batch, trainer.global_rank)
-        if trainer.strategy.root_device.type == "cpu":
+        if self._place is None:  # the Trainer takes longer to tell it than torch to be seeded
+            self._place = trainer.global_rank, trainer.strategy.root_device.type == "cpu"
+        rank, is_on_cpu = self._place
+        seed = derive_seed("step", self._key, epoch, batch, rank)
+        if is_on_cpu:
             torch.default_generator.manual_seed(seed)
             _seed_others(seed)
         else:

@@ -18,6 +18,7 @@ from copycat.models.evaluator import Evaluated, Outputs, compute_outputs
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.lazy_scheduler import LazyScheduler
+from copycat.training.optimizer_step import find_step
 from copycat.training.seeds import StepSeeds
 from copycat.training.weight_averaging import Averaging
 
@@ -59,6 +60,7 @@ class StepRunner:
     def inspect_network(self) -> None:
         """Find the optimizer and its parameters again: a callback may have changed them."""
         self.optimizer = self.trainer.optimizers[0]
+        self._step = find_step(self.optimizer)
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         clears = type(self.optimizer).zero_grad is torch.optim.Optimizer.zero_grad
         self._zero: Callable[[], None] = self._clear_gradients if clears else self.optimizer.zero_grad
@@ -74,17 +76,19 @@ class StepRunner:
     def run(self, epoch: int, first: int, buffer: EpochBuffer, pause: Callable[[int], None]) -> None:
         """Train on the batches of an epoch from `first` on; call `pause` with the next batch where one is due."""
         self.loader.batch_sampler.set_epoch(epoch)
-        network, criterion, optimizer, data = self.network, self.classifier.loss, self.optimizer, self.data
+        network, criterion, data = self.network, self.classifier.loss, self.data
+        optimizer, step = self.optimizer, self._step
         trained_network = self.classifier.trained_network
         batches, window, clip = len(self.loader), self.trainer.accumulate_grad_batches, self.trainer.gradient_clip_val
         algorithm = self.trainer.gradient_clip_algorithm or GradClipAlgorithmType.NORM
         augments, draws, last = data.augmentation is not None, self.seeds.draws, batches - 1
         steps = buffer.steps
         losses, probabilities, labels = steps.losses, steps.probabilities, steps.labels
-        clock, probability = time.monotonic, criterion.probability
+        clock = time.monotonic
         replay, trained, averaging, schedules = self._replay, self._trained, self.averaging, self.schedules
         measurers = [callback for callback in self.measurers if callback.measures(epoch)]
         batch: Any
+        loss: Any
         for place, batch in enumerate(self.loader.batches(first, batches), first):
             if place % window == 0 and clock() >= self.next_pause:
                 pause(place)
@@ -100,12 +104,11 @@ class StepRunner:
                 for parameter, gradient in zip(trained, gradients, strict=True):
                     parameter.grad = gradient
             else:
-                logits = trained_network(image)
-                loss = criterion(logits, label)
+                loss, predicted = criterion.with_probability(trained_network(image), label)
                 if place % window == 0:
                     self._zero()
                 (loss if window == 1 else loss / window).backward()
-                loss, predicted = loss.detach(), probability(logits.detach())
+                loss = loss.detach()
             losses.append(loss)
             probabilities.append(predicted)
             labels.append(label)
@@ -115,7 +118,7 @@ class StepRunner:
                         measurer.before_last_step(self.classifier)
                 if clip:
                     self.trainer.precision_plugin.clip_gradients(optimizer, clip, algorithm)
-                optimizer.step()
+                step()
                 if averaging is not None:
                     averaging.after_step(network, epoch, last=place == last)
                 for schedule, frequency in schedules:

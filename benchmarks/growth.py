@@ -1,0 +1,238 @@
+"""Measure how costs grow with trials, images, classes, run folders, and the trials of a study.
+
+    python benchmarks/growth.py [trials images classes folders study] [--to growth.json]
+
+Trains logistic regression on noise. `trials`: seconds of the processor a trial, trained as one network on 209 images of
+64×64×3 for 200 epochs, and the rate of its matrix products beside that of a plain one of the same size. `images`: those
+of an epoch an image, of 16×16×3, in batches of 1,000. `classes`: those of an epoch of 10,000 images. `folders`: seconds
+of `copycat runs` for the five best, the first time and later. `study`: seconds from one trial's start to the next one's
+in an Optuna sweep of trials of one epoch, which is nearly all overhead. Costs of a whole process are taken off by a
+second, shorter run. What is measured goes to the file of --to, and the picture of all in it to --picture.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import machine
+from packed import PLAIN
+from rounds import run_process
+
+DATA = '''
+import torch
+
+from copycat.data.split import Part
+
+
+class Noise:
+    """Random images of each class in turn."""
+
+    synthetic = True
+
+    def __init__(self, *, images: int, classes: int, side: int) -> None:
+        self.images, self.side, self.classes = images, side, tuple(f"c{number}" for number in range(classes))
+
+    def load(self) -> dict[str, Part]:
+        return {"train": self._part("train", self.images), "val": self._part("val", max(50, len(self.classes)))}
+
+    def _part(self, name: str, count: int) -> Part:
+        random = torch.Generator().manual_seed(count)
+        images = torch.randint(256, (count, 3, self.side, self.side), generator=random, dtype=torch.uint8)
+        labels = torch.arange(count) % len(self.classes)
+        names = [f"{name}[{place}]" for place in range(count)]
+        return Part(images=images, labels=labels, names=names, digests=[text.encode() for text in names])
+'''
+FILES = {
+    "noise/__init__.py": "",
+    "noise/data.py": DATA,
+    "conf/data/noise.yaml": "_target_: noise.data.Noise\nimages: 209\nclasses: 2\nside: 16\n",
+}
+WORDS = ("data=noise", "model=logistic", "optimizer=sgd", "logger=none", "callbacks=none", "trainer.threads=1")
+TRIALS, EPOCHS = (1, 4, 16, 64, 256, 1000), 200
+IMAGES = (209, 1_000, 5_000, 20_000, 50_000, 200_000)
+CLASSES, CLASS_IMAGES = (2, 10, 100, 1_000), 10_000
+FOLDERS = (10, 100, 1_000, 10_000, 100_000)
+STUDY = 10_000
+FLOPS = 4 * 209 * 12288
+"""Of a trial's epoch: its two products with the images, forward and backward."""
+Points = list[dict[str, float]]
+
+
+def train(words: Sequence[str], at: Path) -> float:
+    """Return the processor seconds of a training, with its start."""
+    return run_process([sys.executable, "-m", "copycat", "train", *WORDS, *words], at=at).processor
+
+
+def without_start(words: Callable[[int], Sequence[str]], short: int, long: int, at: Path) -> float:
+    """Return the processor seconds of an epoch: of a long run less those of a short one."""
+    return (train(words(long), at) - train(words(short), at)) / (long - short)
+
+
+def measure_trials(at: Path) -> Points:
+    """Train packs."""
+    points: Points = []
+    for trials in TRIALS:
+
+        def words(epochs: int, trials: int = trials) -> Sequence[str]:
+            many = [f"seed=range({trials})", "hydra/launcher=packed", f"trainer.max_epochs={epochs}"]
+            return ["-m", "data.side=64", "trainer.check_val_every_n_epoch=100", *many]
+
+        seconds = without_start(words, 2, EPOCHS, at) / trials
+        plain = json.loads(subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), "1"]))
+        points.append({"x": trials, "y": seconds * EPOCHS, "gflops": FLOPS / seconds / 1e9, "product": plain[0]})
+        report("trials", points)
+    return points
+
+
+def measure_images(at: Path) -> Points:
+    """Train on more and more images."""
+    points: Points = []
+    for images in IMAGES:
+
+        def words(epochs: int, images: int = images) -> Sequence[str]:
+            return [f"data.images={images}", "data.batch_size=1000", f"trainer.max_epochs={epochs}"]
+
+        epochs = max(2, 1_000_000 // images)
+        points.append({"x": images, "y": without_start(words, 1, 1 + epochs, at) / images})
+        report("images", points)
+    return points
+
+
+def measure_classes(at: Path) -> Points:
+    """Train on more and more classes."""
+    points: Points = []
+    for classes in CLASSES:
+
+        def words(epochs: int, classes: int = classes) -> Sequence[str]:
+            data = [f"data.images={CLASS_IMAGES}", f"data.classes={classes}", "data.batch_size=1000"]
+            return [*data, f"trainer.max_epochs={epochs}", "loss=cross_entropy"]
+
+        points.append({"x": classes, "y": without_start(words, 1, 21, at)})
+        report("classes", points)
+    return points
+
+
+def measure_folders(at: Path) -> Points:
+    """Read more and more run folders."""
+    points, root = Points(), at / "sweep"
+    train(["-m", "seed=0,1", "trainer.max_epochs=2", f"sweep.folder={root}"], at)
+    trial = json.loads((root / "0" / "trial.json").read_text())
+    for folders, following in pairwise((2, *FOLDERS)):
+        for number in range(folders, following):
+            shutil.copytree(root / "0", root / str(number), copy_function=os.link)
+            (root / str(number) / "trial.json").unlink()
+            (root / str(number) / "trial.json").write_text(json.dumps({**trial, "number": number}))
+        time.sleep(3)  # what was written just now is not remembered
+
+        def runs() -> float:
+            return run_process([sys.executable, "-m", "copycat", "runs", str(root), "--best", "5"], at=at).wall
+
+        first = runs()
+        points.append({"x": following, "y": median(runs() for _ in range(3)), "first": first})
+        report("folders", points)
+    return points
+
+
+def measure_study(at: Path) -> Points:
+    """Run one long Optuna sweep."""
+    folder = at / "study"
+    words = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={STUDY}", "optimizer.lr=tag(log,interval(1e-4,1))"]
+    words += ["hydra/launcher=basic", "data.images=16", "data.side=1", "trainer.max_epochs=1"]
+    train(["-m", *words, f"sweep.folder={folder}"], at)
+    records = (json.loads((folder / str(number) / "trial.json").read_text()) for number in range(STUDY))
+    started = [datetime.fromisoformat(record["started"]).timestamp() for record in records]
+    gaps = [after - before for before, after in pairwise(started)]
+    ends = [10, 30, 100, 300, 1_000, 3_000, 10_000]
+    points = [{"x": end, "y": median(gaps[max(1, end - max(9, end // 10)) : end])} for end in ends if end <= STUDY]
+    report("study", points)
+    return points
+
+
+PARTS: Mapping[str, Callable[[Path], Points]] = {
+    "trials": measure_trials,
+    "images": measure_images,
+    "classes": measure_classes,
+    "folders": measure_folders,
+    "study": measure_study,
+}
+AXES = {
+    "trials": ("trials as one network", "ms a trial", 1e3),
+    "images": ("images", "µs an image and epoch", 1e6),
+    "classes": ("classes", "ms an epoch of 10,000 images", 1e3),
+    "folders": ("run folders", "s, copycat runs", 1.0),
+    "study": ("trials of a study", "ms from trial to trial", 1e3),
+}
+
+
+def report(part: str, points: Points) -> None:
+    """Print the last point."""
+    _, unit, factor = AXES[part]
+    rest = "".join(f"  {name} {value:.3g}" for name, value in points[-1].items() if name not in "xy")
+    print(f"{part:8} {points[-1]['x']:8,.0f}  {factor * points[-1]['y']:10.3f} {unit}{rest}", flush=True)
+
+
+def draw(found: Mapping[str, Points], picture: Path) -> None:
+    """Draw each cost by what it grows with, and the rates of packs beside a plain product."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6.5), layout="constrained")
+    for place, (part, (label, unit, factor)) in zip(axes.flat, AXES.items(), strict=False):
+        points = found.get(part, [])
+        place.loglog([p["x"] for p in points], [factor * p["y"] for p in points], "o-", label=part)
+        if part == "folders":
+            place.loglog([p["x"] for p in points], [p["first"] for p in points], "s--", label="the first time")
+            place.legend()
+        place.set(xlabel=label, ylabel=unit)
+        low, high = place.get_ylim()
+        if high < 10 * low:  # as many decades as growth could have shown
+            place.set_ylim(low / 3, high * 3)
+        place.grid(alpha=0.3)
+    last, points = axes.flat[5], found.get("trials", [])
+    for key, style, name in (("gflops", "o-", "a pack"), ("product", "k--", "a plain product")):
+        last.loglog([p["x"] for p in points], [p[key] for p in points], style, label=name)
+    last.set(xlabel=AXES["trials"][0], ylabel="GFLOP/s")
+    last.grid(alpha=0.3)
+    last.legend()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--to", type=Path, default=Path("outputs/benchmarks/growth.json"), help="JSON of the points")
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/growth.png"))
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"expected some of {', '.join(PARTS)}; got {', '.join(sorted(unknown))}")
+    print(machine.description(), flush=True)
+    found: dict[str, Points] = json.loads(options.to.read_text()) if options.to.exists() else {}
+    for part in options.parts or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            at = Path(folder)
+            os.environ["COPYCAT_CACHE"] = str(at / "cache")
+            for name, text in FILES.items():
+                (at / name).parent.mkdir(parents=True, exist_ok=True)
+                (at / name).write_text(text)
+            found[part] = PARTS[part](at)
+        options.to.parent.mkdir(parents=True, exist_ok=True)
+        options.to.write_text(json.dumps(found, indent=1))
+    draw(found, options.picture)
+
+
+if __name__ == "__main__":
+    main()
