@@ -15,10 +15,10 @@ from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
 from copycat.models.evaluator import Evaluated, Outputs, compute_outputs
+from copycat.training.bare_steps import backward, find_step
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
 from copycat.training.lazy_scheduler import LazyScheduler
-from copycat.training.optimizer_step import find_step
 from copycat.training.seeds import StepSeeds
 from copycat.training.weight_averaging import Averaging
 
@@ -107,7 +107,7 @@ class StepRunner:
                 loss, predicted = criterion.with_probability(trained_network(image), label)
                 if place % window == 0:
                     self._zero()
-                (loss if window == 1 else loss / window).backward()
+                backward(loss if window == 1 else loss / window)
                 loss = loss.detach()
             losses.append(loss)
             probabilities.append(predicted)

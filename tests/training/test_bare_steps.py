@@ -1,4 +1,4 @@
-"""The step alone has the bits of torch's wrapped one, and nothing that is hooked in is left out."""
+"""Bare calls have the bits of torch's own, and nothing that is hooked in is left out."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import StepLR
 
-from copycat.training.optimizer_step import find_step
+from copycat.training.bare_steps import backward, find_step
 
 OPTIMIZERS: list[Callable[[Any], Optimizer]] = [
     torch.optim.SGD,
@@ -40,6 +40,25 @@ def test_it_has_the_bits_of_the_wrapped_step(make: Callable[[Any], Optimizer]) -
     alone, wrapped = train(make, find_step), train(make, lambda optimizer: optimizer.step)
     for a, b in zip(alone.parameters(), wrapped.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_have_the_bits_of_backward_and_add_up(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).to(dtype)
+    images, found = torch.rand(5, 3, dtype=dtype), list[list[Any]]()
+    for run in (backward, torch.Tensor.backward):
+        network.zero_grad()
+        for _ in range(2):
+            run(network(images).square().mean())
+        found.append([parameter.grad for parameter in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("loss", [torch.ones(2, requires_grad=True) * 2, torch.ones(())])
+def test_a_loss_without_gradients_is_refused_as_by_torch(loss: torch.Tensor) -> None:
+    with pytest.raises(RuntimeError, match=r"grad can be implicitly created|does not require grad"):
+        backward(loss)
 
 
 def hook_in(optimizer: Optimizer, seen: list[str], monkeypatch: pytest.MonkeyPatch, how: str) -> None:

@@ -1,14 +1,31 @@
-"""Step an optimizer of torch without what torch wraps around its step."""
+"""Compute gradients and step an optimizer without what torch wraps around both in Python."""
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
+
+
+def backward(loss: Tensor) -> None:
+    """Compute the gradients of a loss to the same bits as `loss.backward()`, which takes longer to call the engine."""
+    if loss.ndim or not loss.requires_grad:  # torch says what is wrong
+        loss.backward()  # type: ignore[no-untyped-call]
+    engine: Any = torch.autograd.Variable._execution_engine
+    engine.run_backward(
+        (loss,), (_one(loss.dtype, loss.device),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
+
+
+@lru_cache(8)
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)
 
 
 def find_step(optimizer: Optimizer) -> Callable[[], object]:
