@@ -5,7 +5,7 @@
 Measures the peak resident memory of the lecture's run by Copycat and by loop.py --bare, in turn and as whole
 processes. Two more processes only import: torch, as the loop does, and torch with Lightning, as Copycat does. The
 differences show how much is due to the packages, and how much to the run. The exit status is 1 if Copycat needs more
-than 1.15 times the memory of the bare loop. COPYCAT_DATA names the folder of the cat data.
+than 1.05 times the memory of the bare loop. COPYCAT_DATA names the folder of the cat data.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from statistics import median
 import machine
 from rounds import alternate, at_most, ratio, report_limits, run_process
 
-MOST = 1.15
+MOST = 1.05
 LOOP = Path(__file__).with_name("loop.py")
 COPYCAT, BARE, TORCH, LIGHTNING = "Copycat", "bare loop", "import torch", "import torch, pytorch_lightning"
 

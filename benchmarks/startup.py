@@ -69,7 +69,7 @@ AROUND = 60
 def limits() -> Mapping[str, tuple[str, float]]:
     """Return for each command the import that it is compared with, and the largest ratio."""
     wrong = {" ".join(words): (TORCH, 1.0) for words in MISTAKES}
-    return {HELP: (TORCH, 0.15), **wrong, STEP: (BOTH, 1.15)}
+    return {HELP: (TORCH, 0.15), **wrong, STEP: (BOTH, 0.80)}
 
 
 def command(name: str) -> Sequence[str]:
