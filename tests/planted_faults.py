@@ -70,7 +70,7 @@ FAULTS = (
     Fault("pareto_front", "sweeps/summary.py", "all(a <= b for a, b", "any(a <= b for a, b", "sweeps/test_summary.py"),
     Fault("ended_trial", "sweeps/sweeper.py", "elif trial.status not in ENDED:", "elif trial.status in ENDED:",
           "sweeps/test_grid.py"),
-    Fault("confusion_matrix", "inspection/callbacks/confusion.py", "(label, probability.argmax(1))",
+    Fault("confusion_matrix", "inspection/confusion_counts.py", "(label, probability.argmax(1))",
           "(probability.argmax(1), label)", "inspection/callbacks/test_confusion.py"),
     Fault("html_escape", "inspection/reports/page.py", "autoescape=True", "autoescape=False",
           "inspection/reports/test_page.py"),

@@ -9,9 +9,9 @@ import pytest
 
 from copycat.inspection.reports.comparison_page import make_comparison_page
 from copycat.inspection.reports.run_page import make_run_page
-from copycat.sweeps.report import make_sweep_page
 from copycat.sweeps.show import show_compared, show_runs
 from copycat.sweeps.sweep_file import FILE, read_sweep, write_sweep
+from copycat.sweeps.sweep_page import make_sweep_page
 from copycat.sweeps.table import print_sweep
 from copycat.tables.query import Query
 from copycat.tables.run_table import print_runs

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import add_paper_table, make_parser, read_paper_request
+from copycat.cli.imports import defer_garbage_collection
 from copycat.config.printable import print_line
 
 
@@ -43,10 +44,11 @@ def run(words: Sequence[str]) -> None:
 
         print_line(write_paper_table(arguments.folders, paper, form=arguments.form, to=arguments.to))
         return
-    from copycat.inspection.reports.page import write_images, write_page
-    from copycat.sweeps.report import make_report
+    with defer_garbage_collection():
+        from copycat.inspection.reports.page import write_images, write_page
+        from copycat.sweeps.report import make_report
 
-    page = make_report(arguments.folders)
+        page = make_report(arguments.folders)
     if arguments.to or not arguments.png:
         first = arguments.folders[0]
         to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"

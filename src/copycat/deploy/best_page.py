@@ -21,7 +21,7 @@ from copycat.deploy.best_text import (
     untried,
 )
 from copycat.inspection.callbacks.contact_sheet import encode_jpeg
-from copycat.inspection.quality.image_lists import MAX_IMAGES, shrink
+from copycat.inspection.quality.thumbnails import MAX_IMAGES, shrink
 from copycat.inspection.reports.contents import Fact, Section, Table, Thumbnail
 from copycat.inspection.reports.evaluation_sections import make_prediction_sections
 from copycat.inspection.reports.page import Page

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from copycat.deploy.predictor import Decisions
-from copycat.inspection.callbacks.confusion import calibration_error
+from copycat.inspection.calibration_error import calibration_error
 from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import Predictions
 from copycat.tables.exact_intervals import clopper_pearson, covered_interval

@@ -11,7 +11,7 @@ from copycat.config.suggestions import pluralize
 from copycat.data.labels import label_names
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels
 from copycat.deploy.evaluation import Evaluation
-from copycat.inspection.callbacks.confusion import confusion_matrix, count_decisions
+from copycat.inspection.confusion_counts import confusion_matrix, count_decisions
 from copycat.records.predictions import Predictions
 from copycat.tables.render import Column, metric_cell, print_table, value_cell, wide_console
 

@@ -7,24 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from copycat.inspection.callbacks.confusion import calibration_error, confusion_matrix, draw_confusion_matrix
+from copycat.inspection.callbacks.confusion import draw_confusion_matrix
 from copycat.inspection.callbacks.mistakes import least_confident, most_confident_errors
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import compute_scores
 
 said = arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(2, 4)), elements=st.floats(0.01, 1))
-
-
-@given(said, st.randoms())
-def test_a_matrix_counts_by_class_and_by_what_was_said(raw: np.ndarray, random: object) -> None:
-    probability = raw / raw.sum(1, keepdims=True)
-    classes = raw.shape[1]
-    label = np.arange(len(raw)) % classes
-    found = confusion_matrix(probability, label)
-    for true in range(classes):
-        for taken in range(classes):
-            pairs = [1 for row, of in zip(probability, label, strict=True) if of == true and row.argmax() == taken]
-            assert found[true, taken] == len(pairs)
 
 
 @given(said)
@@ -38,14 +26,6 @@ def test_the_most_wrong_come_first_and_right_ones_not_at_all(raw: np.ndarray) ->
     assert of_true == sorted(of_true)
     margins = [np.diff(np.sort(probability[place])[-2:])[0] for place in least_confident(probability, count=5)]
     assert margins == sorted(margins)
-
-
-def test_the_calibration_error_is_the_mean_distance_over_bins() -> None:
-    positive = torch.tensor([0.05, 0.05, 0.95, 0.95, 0.55])
-    label = torch.tensor([0, 1, 1, 1, 0])
-    # bins of a fifteenth: {0.05, 0.05}, {0.95, 0.95} and {0.55}
-    expected = 2 / 5 * abs(0.5 - 0.05) + 2 / 5 * abs(1 - 0.95) + 1 / 5 * abs(0 - 0.55)
-    assert calibration_error(torch.stack([1 - positive, positive], 1), label) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
@@ -211,3 +213,12 @@ def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(tiny: P
         parse_html(make_run_page(train_tiny("trainer.max_epochs=1", data=data, at=tmp_path).folder).html()).texts
     )
     assert re.search(r"Without 1 image also in train, \d of 8 are correct: [\d.]+\. Balanced accuracy:", said)
+
+
+def test_the_command_imports_only_what_the_page_of_a_run_shows(folder: Path) -> None:
+    others = {"pytorch_lightning", "tensorboard", "optuna", "sklearn", "scipy", "pandas"}
+    script = (
+        f"import sys; from copycat.cli.dispatch import run_command; run_command(['report', {str(folder)!r}]);"
+        f" sys.exit(', '.join({others} & set(sys.modules)) or ('torch' not in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -3,22 +3,21 @@
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import pr_curve
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
+from copycat.inspection.calibration_error import calibration_error, is_of_class
 from copycat.inspection.callbacks.contact_sheet import BACKGROUND, FOREGROUND, Picture, font, image_summary, paste
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
+from copycat.inspection.confusion_counts import confusion_matrix
 from copycat.training.run_context import RunContext
 
 CELL, MARGIN = 64, 110
 """Pixels."""
 MAX_CLASSES = 20
 """Classes that are drawn or have a curve, at most."""
-BINS = 15
 
 
 class ConfusionMatrix(Inspector):
@@ -45,53 +44,6 @@ class ConfusionMatrix(Inspector):
         summary.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
         for logger in loggers:
             logger.write(summary, context.epochs)
-
-
-def is_of_class(label: torch.Tensor, index: int) -> torch.Tensor:
-    """Return whether images have a class, [N] bool; labels are [N], or [N, classes] of several classes an image."""
-    return label[:, index] == 1 if label.ndim == 2 else label == index
-
-
-def confusion_matrix(probability: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count images by true class (rows) and predicted class (columns).
-
-    Shapes: [N, classes] and [N] -> [classes, classes].
-    """
-    matrix = np.zeros((probability.shape[1],) * 2, dtype=np.int64)
-    np.add.at(matrix, (label, probability.argmax(1)), 1)
-    return matrix
-
-
-def count_decisions(predicted: NDArray[np.bool_], label: NDArray[np.int64]) -> list[dict[str, int]]:
-    """Count, for each class, images that have it (found or missed) and that lack it (false or rejected).
-
-    Shapes: [N, classes] each.
-    """
-    true = label == 1
-    counts = {
-        "found": (predicted & true).sum(0),
-        "missed": (~predicted & true).sum(0),
-        "false": (predicted & ~true).sum(0),
-        "rejected": (~predicted & ~true).sum(0),
-    }
-    return [{name: int(count[place]) for name, count in counts.items()} for place in range(true.shape[1])]
-
-
-def calibration_error(probability: torch.Tensor, label: torch.Tensor) -> float:
-    """Compute the expected calibration error over 15 bins of equal width.
-
-    It is the mean distance between confidence and accuracy, weighted by the number of images in each bin. Of two
-    classes, the probability of class 1 is compared with its frequency; of several classes an image, that of each class.
-
-    Shapes: [N, classes], and [N] or [N, classes].
-
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3; as torchmetrics computes it.
-    """
-    if label.ndim == 2:
-        return float(binary_calibration_error(probability.reshape(-1), label.reshape(-1), n_bins=BINS))
-    if probability.shape[1] == 2:
-        return float(binary_calibration_error(probability[:, 1].contiguous(), label, n_bins=BINS))
-    return float(multiclass_calibration_error(probability, label, probability.shape[1], n_bins=BINS))
 
 
 def draw_confusion_matrix(matrix: NDArray[np.int64], names: list[str]) -> Picture:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from tensorboard.compat.proto.summary_pb2 import Summary
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""
@@ -93,8 +95,10 @@ def encode_jpeg(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def image_summary(tag: str, picture: Picture, *, photo: bool = False) -> Summary:
+def image_summary(tag: str, picture: Picture, *, photo: bool = False) -> "Summary":
     """Make a TensorBoard image summary of a picture, uint8 [height, width, 3]: as JPEG for a photo, else as PNG."""
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pages without summaries draw sheets too
+
     height, width, _ = picture.shape
     content = encode_jpeg(picture) if photo else encode_png(picture)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)

@@ -10,8 +10,9 @@ from copycat.data.pool import Pool
 from copycat.inspection.callbacks.inspector import Inspector
 from copycat.inspection.quality.deep_check import check_deep
 from copycat.inspection.quality.features import why_no_features
-from copycat.inspection.quality.image_lists import ImageList, make_image_lists, write_image_lists
+from copycat.inspection.quality.image_lists import ImageList, write_image_lists
 from copycat.inspection.quality.out_of_fold import Probabilities
+from copycat.inspection.quality.thumbnails import make_image_lists
 from copycat.training.run_context import RunContext
 
 

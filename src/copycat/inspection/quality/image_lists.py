@@ -11,22 +11,12 @@ import numpy as np
 from PIL import Image
 
 from copycat.config.atomic_write import write_whole
-from copycat.data.decode import to_upright_rgb
-from copycat.data.pool import Pool
 from copycat.inspection.callbacks.contact_sheet import encode_jpeg
-from copycat.inspection.quality.deep_check import DeepCheck
-from copycat.inspection.quality.findings import Finding, FoundImage, list_findings
 from copycat.inspection.reports.contents import Section, Table, Thumbnail
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.safe_parsers import read_file, read_json
 
 FILE = "quality.json"
-SIDE = 128
-"""Side of a thumbnail in pixels, at most."""
-MAX_IMAGES = 60
-"""Images of a list, at most; the table has all."""
-MAX_GROUP = 12
-"""Images of a group of near-duplicates, at most."""
 MAX_BYTES, MAX_PIXELS = 2**25, 2**16
 """Bytes of the file, and pixels of an image in it, at most."""
 
@@ -47,36 +37,6 @@ class ImageList:
         shown = len(self.images)
         first = f" The first {shown} of {self.count}." if shown < self.count else ""
         return Section(title=f"{self.title}: {self.count}", note=self.note + first, thumbnails=self.images)
-
-
-def make_image_lists(check: DeepCheck) -> list[ImageList]:
-    """Make the lists of all kinds of findings, with thumbnails of their first images."""
-    return [
-        ImageList(finding.title, finding.note, finding.count, list(_make_thumbnails(check.pool, finding)))
-        for finding in list_findings(check)
-    ]
-
-
-def _make_thumbnails(pool: Pool, finding: Finding) -> Iterator[list[Thumbnail]]:
-    shown = 0
-    for group in finding.groups:
-        if shown and shown + len(group) > MAX_IMAGES:
-            return
-        yield [_make_thumbnail(pool, found) for found in group[:MAX_GROUP]]
-        shown += len(group)
-
-
-def _make_thumbnail(pool: Pool, found: FoundImage) -> Thumbnail:
-    image = np.asarray(pool.read(found.index, shrink))
-    return Thumbnail(encode_jpeg(image), pool.images.names[found.index], found.caption)
-
-
-def shrink(image: Image.Image) -> Image.Image:
-    """Return a thumbnail of an open image."""
-    image.draft(None, (2 * SIDE, 2 * SIDE))
-    small = to_upright_rgb(image)
-    small.thumbnail((SIDE, SIDE))
-    return small
 
 
 def write_image_lists(folder: Path, lists: Sequence[ImageList]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from copycat.config.suggestions import pluralize
 from copycat.inspection.quality.deep_check import DeepCheck
 from copycat.inspection.quality.findings import Finding, list_findings
-from copycat.inspection.quality.image_lists import make_image_lists
+from copycat.inspection.quality.thumbnails import make_image_lists
 from copycat.inspection.reports.contents import Fact, Section, Table, Tone
 from copycat.inspection.reports.page import Page
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
-from copycat.inspection.callbacks.confusion import BINS, calibration_error, is_of_class
+from copycat.inspection.calibration_error import BINS, calibration_error, is_of_class
 from copycat.inspection.reports.contents import BEHIND, COLORS, Axis, Chart, Series, SeriesStyle
 from copycat.models.auroc import auroc
 

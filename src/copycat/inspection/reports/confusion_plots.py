@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from copycat.inspection.callbacks.confusion import BINS, confusion_matrix
+from copycat.inspection.calibration_error import BINS
+from copycat.inspection.confusion_counts import confusion_matrix
 from copycat.inspection.reports.classification_curves import ClassCurves, Doubles, Labels, Reliability
 from copycat.inspection.reports.figures import COLORS, STYLE, NotebookFigure, encode_figure, plot_style
 

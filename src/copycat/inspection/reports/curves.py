@@ -12,23 +12,28 @@ Rows = Sequence[Mapping[str, float]]
 def plot_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> bytes:
     """Draw curves as `make_curves` does, and return the PNG."""
     with plot_style():
-        return encode_figure(make_curves(rows, metrics, best=best))
+        return encode_figure(_make_panels(rows, metrics, best=best))
 
 
 def make_curves(rows: Rows, metrics: Sequence[str], *, best: int | None = None) -> Figure:
     """Draw a panel for each metric, such as `loss`, with a line for each part that has it."""
     with plot_style():
-        figure = NotebookFigure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
-        panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, metric in zip(panels, metrics, strict=True):
-            for part, style in LINE_STYLES.items():
-                _plot_line(axes, rows, f"{part}/{metric}", label=f"{part}/{metric}", **style)
-            if best is not None:
-                axes.axvline(best, color="#8C8C8C", lw=1, label=f"best epoch, {best}")
-            axes.set_ylabel(metric)
-            axes.legend(frameon=False)
-        panels[-1].set_xlabel("epoch")
+        figure = _make_panels(rows, metrics, best=best)
         figure.draw_without_rendering()  # ticks take their style when they are first drawn
+    return figure
+
+
+def _make_panels(rows: Rows, metrics: Sequence[str], *, best: int | None) -> Figure:
+    figure = NotebookFigure(figsize=(8, 2.6 * len(metrics)), dpi=120, layout="constrained")
+    panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for part, style in LINE_STYLES.items():
+            _plot_line(axes, rows, f"{part}/{metric}", label=f"{part}/{metric}", **style)
+        if best is not None:
+            axes.axvline(best, color="#8C8C8C", lw=1, label=f"best epoch, {best}")
+        axes.set_ylabel(metric)
+        axes.legend(frameon=False)
+    panels[-1].set_xlabel("epoch")
     return figure
 
 

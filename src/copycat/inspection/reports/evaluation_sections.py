@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.inspection.callbacks.confusion import confusion_matrix, count_decisions
+from copycat.inspection.confusion_counts import confusion_matrix, count_decisions
 from copycat.inspection.reports.classification_curves import (
     compute_class_curves,
     compute_reliability,

@@ -9,7 +9,6 @@ from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
-from copycat.inspection.callbacks.weights import draw_weights
 from copycat.inspection.quality.image_lists import make_sections, read_image_lists
 from copycat.inspection.reports.calibration_section import make_calibration_section
 from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
@@ -19,6 +18,7 @@ from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_ga
 from copycat.inspection.reports.manifest_sections import make_configuration_section, make_manifest_sections
 from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
+from copycat.inspection.reports.weight_images import draw_weights
 from copycat.records.calibration_file import read_calibration
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY

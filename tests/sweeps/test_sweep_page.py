@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from copycat.sweeps.plots.files import PLOTS
-from copycat.sweeps.report import make_sweep_page
+from copycat.sweeps.sweep_page import make_sweep_page
 from copycat.tables.statistics import format_number
 from tests.support.html import parse_html
 from tests.support.run_folders import write_run

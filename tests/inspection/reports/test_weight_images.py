@@ -1,14 +1,9 @@
 """The first layer as images."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
-from copycat.inspection.callbacks.weights import draw_weights
-from tests.support.commands import call_copycat
-from tests.support.runs import QUIET, train_tiny
+from copycat.inspection.reports.weight_images import draw_weights
 
 
 def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
@@ -29,14 +24,3 @@ def test_a_convolution_gives_its_filters() -> None:
 def test_other_first_layers_have_none() -> None:
     assert draw_weights({"bag": torch.ones(512, 1)}, image_shape=(3, 64, 64)) == []
     assert draw_weights({}, image_shape=(3, 64, 64)) == []
-
-
-def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = train_tiny(
-        "model=shallow", "model.hidden=[5]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
-    ).folder
-    call_copycat("inspect", "--weights", folder)
-    out = capsys.readouterr().out
-    assert "5×192" in out
-    assert "layers.2.bias" in out
-    assert f"{5 * 192 + 5 + 5 + 1} values in 4 tensors" in out
