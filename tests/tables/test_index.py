@@ -152,3 +152,17 @@ def test_a_file_that_was_written_just_now_is_not_remembered(
     seen = _reads(monkeypatch)
     read_records(tmp_path / "runs")
     assert len(seen) == 1
+
+
+def test_records_of_several_shapes_are_remembered_with_their_bits(
+    eager: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "runs"
+    for number in range(4):
+        write_run(root / str(number), final={"val/loss": 0.1 * number, **({"val/f1": -0.0} if number % 2 else {})})
+        write_trial_folder(root, 4 + number, {"seed": number}, status="completed", val_loss=number)
+    first = read_records(root)
+    seen = _reads(monkeypatch)
+    again = read_records(root)
+    assert seen == []
+    assert repr(again) == repr(first) == repr(_read_anew(root, monkeypatch))

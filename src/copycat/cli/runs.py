@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycat.cli.arguments import OUTPUTS, add_forms, add_paper_table, make_parser, read_paper_request
+from copycat.cli.imports import defer_garbage_collection
 
 
 def run(words: Sequence[str]) -> None:
@@ -36,10 +37,10 @@ def run(words: Sequence[str]) -> None:
     )
     add_paper_table(parser)
     arguments = parser.parse_args(words)
-    from copycat.sweeps.show import show_runs
-    from copycat.tables.query import Query
+    paper = read_paper_request(parser, arguments)
+    with defer_garbage_collection():
+        from copycat.sweeps.show import show_runs
+        from copycat.tables.query import Query
 
-    choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
-    show_runs(
-        arguments.folder, choice, form=arguments.form, by=arguments.by, paper=read_paper_request(parser, arguments)
-    )
+        choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
+        show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by, paper=paper)

@@ -3,11 +3,12 @@
 An entry is valid only while the folder's files keep the modification times, sizes and inodes that they had when read.
 """
 
+import gc
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +22,7 @@ from copycat.records import trial_file
 from copycat.records.run_folder import MANIFEST, is_inner_sweep
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
+from copycat.tables.columns import group_by_shape, join_columns, split_columns
 from copycat.tables.run_reader import RunRecord, read_record
 
 MIN_FOLDERS = 200
@@ -36,12 +38,14 @@ CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "results": ("epochs", "parameters", "final", "best"),
 }
 """Parts of a manifest that are cached."""
-_FORMAT = repr((CACHED_KEYS, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
+_FORMAT = repr(("columns", CACHED_KEYS, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
 """Part of an index's digest, so that an index of another format is invalid."""
 
-Stamps = list[list[int] | None]
+Stamps = tuple[int, ...]
+"""Modification time, change time, size and inode of run.json, then of trial.json; zeros where there is no such file."""
+MISSING = 0, 0, 0, 0
 Entry = tuple[Stamps, dict[str, Any] | None, dict[str, Any] | None]
-"""File stamps of run.json and trial.json, and their contents."""
+"""File stamps, and the contents of run.json and trial.json."""
 
 
 def read_records(root: Path) -> list[RunRecord]:
@@ -49,12 +53,31 @@ def read_records(root: Path) -> list[RunRecord]:
 
     A manifest holds only what `CACHED_KEYS` names.
     """
+    with _paused_collection():
+        return _read_records(root)
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Pause garbage collection: nothing that is read is garbage, and each of 10,000 records has many containers."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_records(root: Path) -> list[RunRecord]:
     path = _index_path(root)
     cached, current, records = _load(path), dict[str, Entry](), list[RunRecord]()
     settled, changed = time.time_ns() - int(SETTLED_SECONDS * 1e9), False
     for name, stamps in _walk(root):
         entry = cached.get(name)
-        if entry is None or entry[0] != stamps:
+        if entry is not None and entry[0] == stamps:
+            current[name] = entry
+        else:
             try:
                 entry = _read(root / name, stamps)
             except (OSError, ValueError) as error:
@@ -63,8 +86,8 @@ def read_records(root: Path) -> list[RunRecord]:
                 print_line(f"copycat: {file}: expected the record of a run; {reason}.", error=True)
                 continue
             changed = True
-        if max(max(stamp[:2]) for stamp in stamps if stamp) < settled:
-            current[name] = entry
+            if max(stamps[0], stamps[1], stamps[4], stamps[5]) < settled:
+                current[name] = entry
         _, manifest, trial = entry
         records.append(RunRecord(root / name, manifest, None if trial is None else Trial(**trial)))
     if len(current) >= MIN_FOLDERS and (changed or current.keys() != cached.keys()):
@@ -78,7 +101,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
     while waiting:
         name = waiting.pop()
         folder = os.path.join(root, name)
-        stamps = [_stamp(f"{folder}/{file}") for file in (MANIFEST, trial_file.FILE)]
+        stamps = _stamp(f"{folder}/{MANIFEST}") + _stamp(f"{folder}/{trial_file.FILE}")
         if any(stamps):
             yield name, stamps
             continue
@@ -88,12 +111,12 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
             waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
 
 
-def _stamp(path: str) -> list[int] | None:
+def _stamp(path: str) -> Stamps:
     try:
         status = os.lstat(path)
     except OSError:
-        return None
-    return [status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino]
+        return MISSING
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _read(folder: Path, stamps: Stamps) -> Entry:
@@ -132,7 +155,11 @@ def _load(path: Path) -> dict[str, Entry]:
         digest, _, body = read_file(path, max_bytes=MAX_BYTES).partition(b"\n")
         if digest != _digest(body):
             return {}
-        entries: dict[str, Entry] = {name: tuple(entry) for name, entry in json.loads(body).items()}
+        entries: dict[str, Entry] = {}
+        for group in json.loads(body):
+            names, stamps = group["names"], zip(*group["stamps"], strict=True)
+            contents = join_columns(group["shape"], group["columns"], count=len(names))
+            entries |= {name: (stamp, *both) for name, stamp, both in zip(names, stamps, contents, strict=True)}
         return entries
     except (OSError, ValueError):
         return {}
@@ -140,7 +167,17 @@ def _load(path: Path) -> dict[str, Entry]:
 
 def _save(path: Path, entries: Mapping[str, Entry]) -> None:
     """Write the index atomically; where the disk is full, the folders are read again next time."""
-    body = json.dumps(entries, separators=(",", ":")).encode()
+    names, contents = [*entries], [entry[1:] for entry in entries.values()]
+    groups = [
+        {
+            "names": [names[place] for place in places],
+            "stamps": [*zip(*(entries[names[place]][0] for place in places), strict=True)],
+            "shape": json.loads(shape),
+            "columns": split_columns([contents[place] for place in places]),
+        }
+        for shape, places in group_by_shape(contents).items()
+    ]
+    body = json.dumps(groups, separators=(",", ":")).encode()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, _digest(body) + b"\n" + body)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
@@ -80,13 +81,54 @@ def print_table(
     console: Console, titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
     """Print one line per row; where space is short, shorten the columns of the shrinkable titles first."""
+    cells = [[printable(cell(row)) for _, cell in titles] for row in rows]
+    heads = [printable_lines(title) for title, _ in titles]
+    widths = [max(map(_cell_width, [*head.split("\n"), *column])) for head, *column in zip(heads, *cells, strict=True)]
+    if rows and sum(widths) + 3 * len(widths) + 1 <= console.width:
+        _print_fitting(console, heads, cells, widths)
+    else:
+        console.print(_make_table(heads, cells, shrinkable=[*map(printable_lines, shrinkable)]))
+
+
+def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], *, shrinkable: Sequence[str] = ()) -> Table:
     table = Table()
-    for title, _ in titles:
-        justify: JustifyMethod = "right" if "/" in title else "left"
-        table.add_column(printable_lines(title), overflow="ellipsis", no_wrap=title not in shrinkable, justify=justify)
-    for row in rows:
-        table.add_row(*(Text(printable(cell(row)), no_wrap=True, overflow="ellipsis") for _, cell in titles))
-    console.print(table)
+    for head in heads:
+        justify: JustifyMethod = "right" if _is_right(head) else "left"
+        table.add_column(head, overflow="ellipsis", no_wrap=head not in shrinkable, justify=justify)
+    for row in cells:
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+    return table
+
+
+def _is_right(head: str) -> bool:
+    return "/" in head
+
+
+def _print_fitting(
+    console: Console, heads: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    """Print a table that fits as rich prints it, which takes a millisecond for each row: it prints only the frame."""
+    with console.capture() as capture:
+        console.print(_make_table(heads, [["x" * width for width in widths]]))
+    *top, ruler, bottom = capture.get().splitlines(keepends=True)
+    bar, alignments = ruler[0], [(width, _is_right(head)) for head, width in zip(heads, widths, strict=True)]
+    between = f" {bar} "
+    lines = (
+        between.join(_align(cell, width, right=right) for cell, (width, right) in zip(row, alignments, strict=True))
+        for row in cells
+    )
+    console.file.write("".join([*top, *(f"{bar} {line} {bar}\n" for line in lines), bottom]))
+
+
+def _cell_width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _align(text: str, width: int, *, right: bool) -> str:
+    if right:
+        text = text.rstrip()
+    space = " " * (width - _cell_width(text))
+    return space + text if right else text + space
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:

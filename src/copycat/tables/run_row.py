@@ -20,12 +20,12 @@ def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ())
     """Flatten a run into a row, with its path below `root`, and a trial's values of its sweep's objectives."""
     manifest, trial = record.manifest or {}, record.trial
     request, results = manifest.get("request", {}), manifest.get("results", {})
-    best = results.get("best", {})
+    best, folder = results.get("best", {}), str(record.folder)
     values = dict(parse_override(word) for word in record.overrides if "=" in word) | (trial.values if trial else {})
     row: dict[str, Any] = {"trial": trial.number} if trial else {}
     row |= {
-        "run": str(record.folder.relative_to(root)) if record.folder != root else root.resolve().name,
-        "folder": str(record.folder),
+        "run": folder.removeprefix(f"{root}/") if folder.startswith(f"{root}/") else _name_below(record.folder, root),
+        "folder": folder,
         "experiment": request.get("experiment"),
         "copy_of": (request.get("copy_of") or {}).get("folder"),
         "status": record.status,
@@ -47,6 +47,10 @@ def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ())
     if best:
         row["best/epoch"] = best.get("epoch")
     return row | {f"best/{name}": value for name, value in record.best.items()}
+
+
+def _name_below(folder: Path, root: Path) -> str:
+    return str(folder.relative_to(root)) if folder != root else root.resolve().name
 
 
 def _accuracy_context(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,5 +83,7 @@ def parse_value(text: str) -> Any:
 
 def column_names(rows: Iterable[RunRow]) -> list[str]:
     """Return the names that occur in any row; metrics of the final weights and of the best epoch come last."""
-    names = dict.fromkeys(name for row in rows for name in row)
+    names: dict[str, Any] = {}
+    for row in rows:
+        names.update(row)
     return sorted(names, key=lambda name: 2 * name.startswith("best/") + name.startswith("final/"))
