@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.demos.boring_classes import BoringModel
 
@@ -201,3 +203,19 @@ def test_no_other_module_touches_them() -> None:
     assert set(find_internals(ast.parse(OURS.read_text()))) >= {*LOOPS, "_FitLoop", "_AcceleratorConnector"}
     found = {path: list(find_internals(ast.parse(path.read_text()))) for path in SOURCE.rglob("*.py") if path != OURS}
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_entry_points_are_read_once_for_all_trainers(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[dict[str, str]] = []
+
+    def read(**selection: str) -> list[Any]:
+        reads.append(selection)
+        return []
+
+    monkeypatch.setattr(internals, "_read_entry_points", cache(read))
+    before = vars(registry)["entry_points"]
+    for _ in range(2):
+        with internals.remembered_entry_points():
+            make_trainer()
+    assert reads == [{"group": "pytorch_lightning.callbacks_factory"}]
+    assert vars(registry)["entry_points"] is before

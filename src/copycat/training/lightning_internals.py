@@ -5,11 +5,16 @@ Lightning, and fails by the name that has changed.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loops.fit_loop import _FitLoop as FitLoop
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
@@ -26,6 +31,23 @@ FAULTS = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGABRT
 def detects_anomalies(trainer: pl.Trainer) -> bool:
     """Return whether the Trainer was asked to look for NaN in the backward pass."""
     return bool(trainer._detect_anomaly)
+
+
+_read_entry_points = cache(entry_points)
+
+
+@contextmanager
+def remembered_entry_points() -> Iterator[None]:
+    """Read the entry points of installed packages once, for all Trainers made inside.
+
+    Each Trainer looks for callbacks of other packages there, which reads a file of every installed package.
+    """
+    usual = vars(registry)["entry_points"]
+    vars(registry)["entry_points"] = _read_entry_points
+    try:
+        yield
+    finally:
+        vars(registry)["entry_points"] = usual
 
 
 def keep_fault_handlers(trainer: pl.Trainer) -> None:

@@ -17,7 +17,13 @@ from copycat.models.classifier import Stage
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
 from copycat.training.followers import FollowerRecorder
-from copycat.training.lightning_internals import EndingFitLoop, get_fit_loop, keep_fault_handlers, set_fit_loop
+from copycat.training.lightning_internals import (
+    EndingFitLoop,
+    get_fit_loop,
+    keep_fault_handlers,
+    remembered_entry_points,
+    set_fit_loop,
+)
 from copycat.training.multi_step_loop import install
 from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
 from copycat.training.ranks import ONE_RANK, Ranks
@@ -167,17 +173,18 @@ def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.T
     set_deterministic(node)
     if "strategy" in node and "strategy" not in settings:  # what looks at a network alone needs no ranks
         settings |= {"strategy": "auto", "devices": 1, "num_nodes": 1}
-    trainer = instantiate_target(
-        "trainer",
-        {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS and name not in settings},
-        **settings,
-        enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=0,  # rows are written per epoch
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    with remembered_entry_points():
+        trainer = instantiate_target(
+            "trainer",
+            {name: value for name, value in node.items() if name not in OWN_TRAINER_KEYS and name not in settings},
+            **settings,
+            enable_progress_bar=False,  # Copycat's is a callback, and does not draw at every step
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,  # rows are written per epoch
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
     if not isinstance(trainer, pl.Trainer):
         raise UserError(f"trainer._target_: expected a pytorch_lightning.Trainer; got {node['_target_']!r}.")
     keep_fault_handlers(trainer)
