@@ -45,7 +45,7 @@ def _printed(
     console = Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False)
     with pytest.MonkeyPatch.context() as patch:
         if not fits:
-            patch.setattr(render, "_cell_width", lambda text: 1000)
+            patch.setattr(render, "_width", lambda texts: 1000)
         print_table(console, columns, values)
     file.flush()
     return output.getvalue()

@@ -27,7 +27,8 @@ Source: OWASP, CSV Injection.
 
 def printable(value: Any) -> str:
     """Format an input value on one line, safe to print."""
-    return UNPRINTABLE.sub("�", value if isinstance(value, str) else format_value(value))
+    text = value if isinstance(value, str) else format_value(value)
+    return text if text.isascii() and text.isprintable() else UNPRINTABLE.sub("�", text)
 
 
 def printable_lines(text: str) -> str:

@@ -1,6 +1,5 @@
 """Rank trials, average them over folds and seeds, and find the Pareto front of several objectives."""
 
-import json
 import math
 import statistics
 from collections import Counter
@@ -134,7 +133,7 @@ def _configuration(rows: Sequence[RunRow], sweep: SweepFile, expected_runs: int 
 
 
 def _key(row: RunRow, names: Sequence[str]) -> str:
-    return json.dumps({name: row[name] for name in names if name in row})
+    return repr([(name, row[name]) for name in names if name in row])  # which tells 1, 1.0 and True apart
 
 
 def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:

@@ -1,61 +1,110 @@
 """Store many JSON values of few shapes as columns, which take a fraction of the bytes and of the time to read.
 
 The shape of a value is the value with null in place of each text, number, boolean and null. Values of one shape share a
-list of columns, one for each of these nulls in the order of the shape; a column of equal cells holds one of them.
+list of columns, one for each of these nulls in the order of the shape. A column is a list of its cells; a list of one
+of them where all are equal; or, of floats or whole numbers alone, their bytes.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
-Columns = Sequence[Sequence[Any]]
+Column = Sequence[Any] | Mapping[str, str]
+_ARRAYS = {"d": float, "q": int}
+"""Types of cells that are stored as bytes, by the code that Python's `array` has for them."""
 
 
-def group_by_shape(values: Iterable[Any]) -> dict[str, list[int]]:
-    """Return the places of the values of each shape, which is JSON text."""
-    places: dict[str, list[int]] = {}
+@dataclass(frozen=True)
+class Group:
+    """Hold the values of one shape."""
+
+    shape: Any
+    places: list[int] = field(default_factory=list)
+    """Places of the values among all."""
+    leaves: list[list[Any]] = field(default_factory=list)
+    """The texts, numbers, booleans and nulls of each value."""
+
+    @property
+    def columns(self) -> list[Column]:
+        """Return the columns."""
+        return [pack_column(cells) for cells in zip(*self.leaves, strict=True)]
+
+
+def group_by_shape(values: Iterable[Any]) -> list[Group]:
+    """Group JSON values by their shapes."""
+    groups: dict[Any, Group] = {}
     for place, value in enumerate(values):
-        places.setdefault(json.dumps(_shape(value), separators=(",", ":")), []).append(place)
-    return places
+        leaves: list[Any] = []
+        key = _split(value, leaves)
+        if (group := groups.get(key)) is None:
+            group = groups[key] = Group(_blank(value))
+        group.places.append(place)
+        group.leaves.append(leaves)
+    return [*groups.values()]
 
 
-def _shape(value: Any) -> Any:
+def _split(value: Any, leaves: list[Any]) -> Any:
+    """Append what a value holds to the leaves, and return a key of its shape."""
     if isinstance(value, dict):
-        return {key: _shape(inner) for key, inner in value.items()}
-    return [_shape(inner) for inner in value] if isinstance(value, list | tuple) else None
+        return (tuple(value), *[_split(inner, leaves) for inner in value.values()])
+    if isinstance(value, list):
+        return (None, *[_split(inner, leaves) for inner in value])
+    leaves.append(value)
+    return None
 
 
-def split_columns(values: Sequence[Any]) -> list[list[Any]]:
-    """Return the columns of values of one shape."""
-    return [_shorten([*cells]) for cells in zip(*map(_leaves, values), strict=True)]
+def _blank(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _blank(inner) for key, inner in value.items()}
+    return [*map(_blank, value)] if isinstance(value, list) else None
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict | list | tuple):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(inner)
-    else:
-        yield value
+def pack_column(cells: Sequence[Any]) -> Column:
+    """Return a column of cells as JSON has it."""
+    first = cells[0]
+    if all(cell == first for cell in cells) and len({*map(repr, cells)}) == 1:  # unlike 0, 0.0, -0.0 and False
+        return [first]
+    kinds = {*map(type, cells)}
+    for code, kind in _ARRAYS.items():
+        if kinds == {kind}:
+            try:
+                return {code: b64encode(array(code, cells)).decode()}
+            except OverflowError:  # a whole number of more than 64 bits
+                break
+    return list(cells)
 
 
-def _shorten(cells: list[Any]) -> list[Any]:
-    """Return one of the cells where all are equal to the bit and the type: 0, 0.0, -0.0 and False are not."""
-    return cells[:1] if len(set(map(repr, cells))) == 1 else cells
+def unpack_column(column: Column, *, count: int) -> Sequence[Any]:
+    """Return the cells of a column."""
+    if isinstance(column, Mapping):
+        ((code, text),) = column.items()
+        return array(code, b64decode(text)).tolist()
+    return [*column] * count if len(column) == 1 else column
 
 
-def join_columns(shape: Any, columns: Iterable[Sequence[Any]], *, count: int) -> list[Any]:
-    """Return the values of one shape, of which there are `count`, from the columns of `split_columns`."""
+def join_columns(shape: Any, columns: Iterable[Column], *, count: int) -> list[Any]:
+    """Return the values of one shape, of which there are `count`, from its columns.
+
+    Parts that are equal in all values are one object: do not change them.
+    """
     rest = iter(columns)
 
-    def join(part: Any) -> Sequence[Any]:
+    def join(part: Any) -> tuple[Sequence[Any], bool]:
+        """Return the part of each value, and whether it is the same in all."""
         if part is None:
-            cells = next(rest)
-            return [*cells] * count if len(cells) == 1 else cells
-        if not part:
-            return [type(part)() for _ in range(count)]
-        if isinstance(part, dict):
-            keys, inner = tuple(part), [join(value) for value in part.values()]
-            return [dict(zip(keys, row, strict=True)) for row in zip(*inner, strict=True)]
-        return [list(row) for row in zip(*(join(value) for value in part), strict=True)]
+            column = next(rest)
+            return unpack_column(column, count=count), len(column) == 1 and not isinstance(column, Mapping)
+        joined = [join(inner) for inner in (part.values() if isinstance(part, dict) else part)]
+        cells = [some for some, _ in joined]
+        if all(is_same for _, is_same in joined):
+            first = [some[0] for some in cells]
+            return [dict(zip(part, first, strict=True)) if isinstance(part, dict) else first] * count, True
+        rows = zip(*cells, strict=True)
+        return [*map(dict, map(zip, repeat(tuple(part)), rows))] if isinstance(part, dict) else [
+            *map(list, rows)
+        ], False
 
-    return [*join(shape)]
+    return [*join(shape)[0]]

@@ -6,6 +6,7 @@ An entry is valid only while the folder's files keep the modification times, siz
 import gc
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from copycat.records import trial_file
 from copycat.records.run_folder import MANIFEST, is_inner_sweep
 from copycat.records.safe_parsers import read_file
 from copycat.records.trial_file import Trial, read_trial
-from copycat.tables.columns import group_by_shape, join_columns, split_columns
+from copycat.tables.columns import group_by_shape, join_columns, pack_column, unpack_column
 from copycat.tables.run_reader import RunRecord, read_record
 
 MIN_FOLDERS = 200
@@ -38,7 +39,8 @@ CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "results": ("epochs", "parameters", "final", "best"),
 }
 """Parts of a manifest that are cached."""
-_FORMAT = repr(("columns", CACHED_KEYS, trial_file.SCHEMA, [field.name for field in fields(Trial)])).encode()
+_CONTENT = CACHED_KEYS, trial_file.SCHEMA, [field.name for field in fields(Trial)]
+_FORMAT = repr(("columns", sys.byteorder, _CONTENT)).encode()
 """Part of an index's digest, so that an index of another format is invalid."""
 
 Stamps = tuple[int, ...]
@@ -100,15 +102,16 @@ def _walk(root: Path) -> Iterator[tuple[str, Stamps]]:
     waiting = [""]
     while waiting:
         name = waiting.pop()
-        folder = os.path.join(root, name)
+        folder = f"{root}/{name}"
         stamps = _stamp(f"{folder}/{MANIFEST}") + _stamp(f"{folder}/{trial_file.FILE}")
         if any(stamps):
             yield name, stamps
             continue
         with suppress(OSError), os.scandir(folder) as entries:
             inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-            visible = [one for one in inside if not (one.startswith(".") or is_inner_sweep(os.path.join(folder, one)))]
-            waiting += [os.path.join(name, one) for one in sorted(visible, reverse=True)]
+            visible = [one for one in inside if not (one.startswith(".") or is_inner_sweep(f"{folder}/{one}"))]
+            prefix = os.path.join(name, "")
+            waiting += [prefix + one for one in sorted(visible, reverse=True)]
 
 
 def _stamp(path: str) -> Stamps:
@@ -157,8 +160,9 @@ def _load(path: Path) -> dict[str, Entry]:
             return {}
         entries: dict[str, Entry] = {}
         for group in json.loads(body):
-            names, stamps = group["names"], zip(*group["stamps"], strict=True)
-            contents = join_columns(group["shape"], group["columns"], count=len(names))
+            names, count = group["names"], len(group["names"])
+            stamps = zip(*(unpack_column(column, count=count) for column in group["stamps"]), strict=True)
+            contents = join_columns(group["shape"], group["columns"], count=count)
             entries |= {name: (stamp, *both) for name, stamp, both in zip(names, stamps, contents, strict=True)}
         return entries
     except (OSError, ValueError):
@@ -167,15 +171,18 @@ def _load(path: Path) -> dict[str, Entry]:
 
 def _save(path: Path, entries: Mapping[str, Entry]) -> None:
     """Write the index atomically; where the disk is full, the folders are read again next time."""
-    names, contents = [*entries], [entry[1:] for entry in entries.values()]
+    names, stamps, contents = [*entries], [], []
+    for stamp, *content in entries.values():
+        stamps.append(stamp)
+        contents.append(content)
     groups = [
         {
-            "names": [names[place] for place in places],
-            "stamps": [*zip(*(entries[names[place]][0] for place in places), strict=True)],
-            "shape": json.loads(shape),
-            "columns": split_columns([contents[place] for place in places]),
+            "names": [names[place] for place in group.places],
+            "stamps": [*map(pack_column, zip(*(stamps[place] for place in group.places), strict=True))],
+            "shape": group.shape,
+            "columns": group.columns,
         }
-        for shape, places in group_by_shape(contents).items()
+        for group in group_by_shape(contents)
     ]
     body = json.dumps(groups, separators=(",", ":")).encode()
     with suppress(OSError):

@@ -43,6 +43,8 @@ def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] 
     Raises:
         UserError: for an invalid condition, or a name that no row has.
     """
+    if query == Query():
+        return list(rows)
     names = [*dict.fromkeys([*column_names(rows), *KNOWN_NAMES, *known])]
     for condition in query.filters:
         holds = _parse_condition(condition, names)

@@ -81,13 +81,14 @@ def print_table(
     console: Console, titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
     """Print one line per row; where space is short, shorten the columns of the shrinkable titles first."""
-    cells = [[printable(cell(row)) for _, cell in titles] for row in rows]
     heads = [printable_lines(title) for title, _ in titles]
-    widths = [max(map(_cell_width, [*head.split("\n"), *column])) for head, *column in zip(heads, *cells, strict=True)]
+    columns = [[printable(cell(row)) for row in rows] for _, cell in titles]
+    widths = [_width([*head.split("\n"), *column]) for head, column in zip(heads, columns, strict=True)]
     if rows and sum(widths) + 3 * len(widths) + 1 <= console.width:
-        _print_fitting(console, heads, cells, widths)
+        _print_fitting(console, heads, columns, widths)
     else:
-        console.print(_make_table(heads, cells, shrinkable=[*map(printable_lines, shrinkable)]))
+        rows_of_cells = [*zip(*columns, strict=True)]
+        console.print(_make_table(heads, rows_of_cells, shrinkable=[*map(printable_lines, shrinkable)]))
 
 
 def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], *, shrinkable: Sequence[str] = ()) -> Table:
@@ -105,30 +106,30 @@ def _is_right(head: str) -> bool:
 
 
 def _print_fitting(
-    console: Console, heads: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+    console: Console, heads: Sequence[str], columns: Sequence[Sequence[str]], widths: Sequence[int]
 ) -> None:
     """Print a table that fits as rich prints it, which takes a millisecond for each row: it prints only the frame."""
     with console.capture() as capture:
         console.print(_make_table(heads, [["x" * width for width in widths]]))
     *top, ruler, bottom = capture.get().splitlines(keepends=True)
-    bar, alignments = ruler[0], [(width, _is_right(head)) for head, width in zip(heads, widths, strict=True)]
-    between = f" {bar} "
-    lines = (
-        between.join(_align(cell, width, right=right) for cell, (width, right) in zip(row, alignments, strict=True))
-        for row in cells
-    )
+    bar = ruler[0]
+    padded = [
+        _pad(column, width, right=_is_right(head)) for head, column, width in zip(heads, columns, widths, strict=True)
+    ]
+    lines = map(f" {bar} ".join, zip(*padded, strict=True))
     console.file.write("".join([*top, *(f"{bar} {line} {bar}\n" for line in lines), bottom]))
 
 
-def _cell_width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
+def _width(texts: Sequence[str]) -> int:
+    """Return the width of the widest text on a terminal."""
+    return max(map(len if all(map(str.isascii, texts)) else cell_len, texts))
 
 
-def _align(text: str, width: int, *, right: bool) -> str:
+def _pad(texts: Sequence[str], width: int, *, right: bool) -> list[str]:
     if right:
-        text = text.rstrip()
-    space = " " * (width - _cell_width(text))
-    return space + text if right else text + space
+        texts = [text.rstrip() for text in texts]
+    widths = [width - cell_len(text) + len(text) if not text.isascii() else width for text in texts]
+    return [*map(str.rjust if right else str.ljust, texts, widths)]
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,7 +1,8 @@
 """A run as one flat row: each value under the name that a user types, for tables, CSV and JSON."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,20 @@ def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ())
     row |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
     if trial and trial.violated_constraints:
         row["breaks"] = " ".join(trial.violated_constraints)
-    row |= {f"final/{name}": value for name, value in record.final.items()}
+    row |= _with_prefix("final/", record.final)
     if best:
         row["best/epoch"] = best.get("epoch")
-    return row | {f"best/{name}": value for name, value in record.best.items()}
+    row |= _with_prefix("best/", record.best)
+    return row
+
+
+def _with_prefix(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    return dict(zip(_prefixed_names(prefix, tuple(metrics)), metrics.values(), strict=True))
+
+
+@lru_cache(256)  # the runs of a table have the same metrics
+def _prefixed_names(prefix: str, names: Sequence[str]) -> list[str]:
+    return [f"{prefix}{name}" for name in names]
 
 
 def _name_below(folder: Path, root: Path) -> str:
@@ -61,6 +72,7 @@ def _accuracy_context(accuracy: float | None, data: Mapping[str, Any]) -> dict[s
     return {"accuracy_low": low, "accuracy_high": high, "majority": data.get("majority", {}).get("val")}
 
 
+@lru_cache(4096)  # the trials of a sweep share most of them
 def parse_override(override: str) -> tuple[str, Any]:
     """Return the key and value of an override."""
     key, _, value = override.lstrip("+~").partition("=")

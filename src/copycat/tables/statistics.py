@@ -1,6 +1,7 @@
 """Metrics: the direction in which each improves, formatting, intervals and tests."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import atan, comb, cos, pi, sin, sqrt
 from statistics import NormalDist, fmean, stdev, variance
 from typing import Any, Literal, TypeVar
@@ -35,6 +36,7 @@ def format_number(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 1 else f"{value:.6g}"
 
 
+@lru_cache(4096)  # a table of many runs has few accuracies of few numbers of images
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """Compute Wilson's 95 % interval of a proportion, in [0, 1], of a number of trials.
 
