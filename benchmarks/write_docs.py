@@ -28,6 +28,9 @@ TITLES = {
     "predict": "Many images",
     "classes": "Many classes",
     "app": "The page under load",
+    "commands": "Commands that look at runs",
+    "index": "The index of runs",
+    "search_overhead": "A search's overhead",
     "launchers": "Launchers",
     "peers": "Peers",
 }
