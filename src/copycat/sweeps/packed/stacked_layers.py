@@ -123,10 +123,15 @@ class Noise(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         """Return factors [trials, ...] of zeros and 1 / (1 - p)."""
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
-        if one.device.type == "cuda":
-            return torch.stack(_draw_on_cuda(one, streams.generators, p)), 0
-        drawn = [torch.empty_like(one).bernoulli_(1 - p, generator=g) for g in streams.generators]
-        return torch.stack(drawn).div_(1 - p), 0
+        return draw_factors(one, streams.generators, p), 0
+
+
+def draw_factors(like: Tensor, generators: Sequence[torch.Generator], p: float) -> Tensor:
+    """Draw factors of dropout from each stream: [streams, ...] of zeros and 1 / (1 - p)."""
+    if like.device.type == "cuda":
+        return torch.stack(_draw_on_cuda(like, generators, p))
+    drawn = [torch.empty_like(like).bernoulli_(1 - p, generator=g) for g in generators]
+    return torch.stack(drawn).div_(1 - p)
 
 
 def _draw_on_cuda(like: Tensor, generators: Sequence[torch.Generator], p: float) -> list[Tensor]:

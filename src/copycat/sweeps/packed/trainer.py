@@ -14,9 +14,8 @@ from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.measurements import MetricsBuffer, PackStatistics
 from copycat.sweeps.packed.optimizer import JointOptimizer
-from copycat.sweeps.packed.stacked_layers import StackedDropout
-from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
 from copycat.sweeps.packed.trial_session import TrialSession
+from copycat.sweeps.packed.unlike_network import stack_networks
 from copycat.training.process_state import keep_memory
 
 MAX_CACHED_BYTES = 2**30
@@ -66,9 +65,10 @@ class PackTrainer:
         """Stack the trials' networks and join their optimizers."""
         keep_memory()
         first = sessions[0]
-        self.stack = StackedNetwork(
+        self.stack = stack_networks(
             [session.classifier.network for session in sessions],
             [session.classifier.loss for session in sessions],
+            lanes=[session.trial.lane for session in sessions],
             device=device,
         )
         self.optimizers = JointOptimizer(
@@ -79,7 +79,7 @@ class PackTrainer:
         self.buffer = MetricsBuffer(steps=first.steps_per_epoch)
         self._accumulation: int = trainer["accumulate_grad_batches"]
         self._clip, self._by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
-        self._has_dropout = any(isinstance(module, StackedDropout) for module in self.stack.skeleton.modules())
+        self._has_dropout = self.stack.draws
         self._connect(sessions)
 
     def keep(self, places: Sequence[int]) -> None:
@@ -87,7 +87,7 @@ class PackTrainer:
         sessions = [self.sessions[place] for place in places]
         for session in sessions:
             session.sync()
-        self.stack.keep(places)
+        self.stack = self.stack.keep(places)
         self.optimizers.set_trials([session.trainable for session in sessions], self.stack)
         self._connect(sessions)
 
@@ -126,7 +126,7 @@ class PackTrainer:
         if measures:
             self.statistics.measure_gradients(gradients, self.stack, self.optimizers)
         if self._clip:
-            gradients = clip_gradients(gradients, self._clip, by_norm=self._by_norm)
+            gradients = self.stack.clip(gradients, self._clip, by_norm=self._by_norm)
         self.optimizers.step(gradients)
         if measures:
             self.statistics.measure_weights(epoch, self.stack)
@@ -134,7 +134,7 @@ class PackTrainer:
     def validate(self, epoch: int) -> list[Row]:
         """Return the validation metrics of each trial."""
         classifier = self.sessions[0].classifier
-        metrics, modules = classifier.metrics["val"], (self.stack.skeleton, self.stack.loss, classifier.loss)
+        metrics, modules = classifier.metrics["val"], [*self.stack.modules, self.stack.loss, classifier.loss]
         rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
         return rows
 

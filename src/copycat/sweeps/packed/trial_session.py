@@ -65,6 +65,7 @@ class TrialSession:
             self.optimizer,
             LazyScheduler(self.scheduler),
             config=[config["optimizer"], config["scheduler"]],
+            lane=trial.lane,
             is_unshared=self.scheduler_monitor is not None,
         )
         self.sync: Callable[[], None] = lambda: None
@@ -158,6 +159,8 @@ class TrialSession:
         last = None
         try:
             if status == "completed":
+                if not all(parameter.is_contiguous() for parameter in self.classifier.network.parameters()):
+                    self.detach()  # in a padded layer; another layout could change bits when they are measured again
                 self._measure()
                 if self.ends_early:
                     self.recorder.record_early_end("trainer.max_time", Position(epoch))
