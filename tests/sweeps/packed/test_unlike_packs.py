@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
+from copycat.records.run_loader import open_run
+from copycat.training.resume import resume
 from tests.support.commands import run_copycat
 from tests.support.packs import PACKED, assert_losses_agree, pack_of, read_trials, resume_sweep, run_sweep
 from tests.support.parameters import mark_slow
@@ -43,7 +45,7 @@ def with_dropout(*, in_features: int, hidden: Sequence[int], out_features: int, 
     return torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], out_features))
 
 
-@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["rates", "dropout"]))
+@pytest.mark.parametrize("job", mark_slow(JOBS, fast=["rates", "dropout", "activations"]))
 def test_each_trial_of_an_unlike_pack_agrees_with_the_same_trial_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["trainer.max_epochs=30", "trainer.check_val_every_n_epoch=5", *JOBS[job]]
     packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
@@ -100,8 +102,9 @@ def test_early_stopping_shrinks_an_unlike_pack_and_ends_each_trial_where_it_ends
 
 
 @pytest.mark.slow
-def test_a_killed_unlike_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
-    words = (*UNLIKE, "activation=tanh,relu", "optimizer=adam", "trainer.max_epochs=12", PACKED)
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_killed_unlike_pack_resumes_to_the_same_bits(optimizer: str, tiny: Path, tmp_path: Path) -> None:
+    words = (*UNLIKE, "activation=tanh,relu", f"optimizer={optimizer}", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     again = run_sweep(*words, data=tiny, at=tmp_path / "again")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=7)
@@ -115,7 +118,7 @@ def test_a_killed_unlike_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_trial_of_an_unlike_pack_is_rerun_within_rounding(tiny: Path, tmp_path: Path) -> None:
-    folder = run_sweep(*UNLIKE, "optimizer=adam", "trainer.max_epochs=8", PACKED, data=tiny, at=tmp_path)
+    folder = run_sweep(*UNLIKE, "optimizer=momentum", "trainer.max_epochs=8", PACKED, data=tiny, at=tmp_path)
     output = run_copycat("rerun", folder / "1", "--tolerance", "1e-4", at=tmp_path)
     assert output.returncode == 0, output.stdout + output.stderr
     output = run_copycat("evaluate", folder / "2", at=tmp_path)
@@ -129,3 +132,13 @@ def test_unlike_trials_are_spread_over_packs_of_the_requested_size(tiny: Path, t
     packs = {tuple(pack_of(folder / str(number))) for number in range(8)}
     assert sorted(map(len, packs)) == [2, 3, 3]
     assert sorted(number for pack in packs for number in pack) == list(range(8))
+
+
+@pytest.mark.slow
+def test_one_trial_of_a_killed_unlike_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:
+    words = (*UNLIKE, "optimizer=momentum", "trainer.max_epochs=12", PACKED)
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
+    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
+    assert outcome.status == "completed"
+    assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)

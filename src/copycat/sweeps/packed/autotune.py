@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from math import ceil
 from typing import TypeVar
 
 import torch
 
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
+from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.unlike_network import stack_networks
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
@@ -35,12 +37,15 @@ Candidate = tuple[RunComponents, str]
 """Parts of a trial, and its lane."""
 
 
-def choose_pack_size(trials: Sequence[Candidate], *, most: int, device: torch.device) -> int:
+def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int, device: torch.device) -> int:
     """Return the number of such trials with the shortest step per trial, within memory and open files.
 
-    `most` is at most their number; fewer are sampled as `split_evenly` takes them.
+    `most` is at most their number. A step of unlike trials is timed with all sizes together, since a single one says
+    little about the others: they form the largest pack whose step is short.
     """
     most = min(most, _max_open_folders())
+    if is_unlike:
+        return _fit_unlike(trials, most=most, device=device)
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
@@ -68,6 +73,19 @@ def choose_pack_size(trials: Sequence[Candidate], *, most: int, device: torch.de
     return max(
         size for size, each in seconds_per_trial.items() if each <= TOLERANCE * best or each * size <= FAST_STEP_SECONDS
     )
+
+
+def _fit_unlike(trials: Sequence[Candidate], *, most: int, device: torch.device) -> int:
+    """Return the largest number of unlike trials that fit into memory, with a step of at most MAX_STEP_SECONDS."""
+    room = MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(max(trials, key=_count_weights)[0])
+    size = max(1, int(min(most, room)))
+    try:
+        while size > 1 and (seconds := min(_time_steps(_sample(trials, size), device=device))) > MAX_STEP_SECONDS:
+            log.info("a step of %d unlike trials takes %.2f s", size, seconds)
+            size = ceil(size / 2)
+    except Exception as failure:  # of a user's loss, say: training will report it
+        log.info("a step of %d trials cannot be timed", size, exc_info=failure)
+    return size
 
 
 def why_not_stackable(parts: RunComponents) -> str | None:
@@ -101,8 +119,10 @@ def _time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torc
     size, classifier = len(trials), parts.classifier
     networks = [copy.deepcopy(trial.classifier.network) for trial, _ in trials]
     losses = [trial.classifier.loss for trial, _ in trials]
-    stack = stack_networks(networks, losses, lanes=lanes, device=device)
     optimizers = [classifier.make_optimizer(network.parameters()) for network in networks]
+    images = find_span_images([trial.data for trial, _ in trials], optimizers[0], parts.config["trainer"])
+    states: list[dict[str, torch.Tensor]] = [{} for _ in networks]
+    stack = stack_networks(networks, losses, lanes=lanes, device=device, images=images, states=states)
     schedules = [LazyScheduler(classifier.make_scheduler(optimizer)) for optimizer in optimizers]
     each = zip(networks, optimizers, schedules, lanes, strict=True)
     trained = [Trainable(network, optimizer, schedule, lane=lane) for network, optimizer, schedule, lane in each]

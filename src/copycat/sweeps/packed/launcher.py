@@ -106,13 +106,15 @@ class PackLauncher:
         if group[0].pack:  # a pack resumes with the same trials: another size could change bits
             yield group
             return
+        is_unlike = len({trial.pack_key for trial in group}) > 1
         size = min(len(group), self.max_trials_per_pack or sys.maxsize)
         if size > 1:
             trainer = group[0].request.config["trainer"]
             with isolated(threads=trainer["threads"]):
                 candidates = [(trial.parts, trial.lane) for trial in group]
-                size = choose_pack_size(candidates, most=size, device=choose_device(trainer["accelerator"]))
-        if len({trial.pack_key for trial in group}) > 1:
+                device = choose_device(trainer["accelerator"])
+                size = choose_pack_size(candidates, is_unlike=is_unlike, most=size, device=device)
+        if is_unlike:
             yield from split_evenly(group, size)
             return
         count = ceil(len(group) / size)

@@ -121,10 +121,11 @@ class JointOptimizer:
     def _states(self, places: Sequence[int], name: str, whole: Tensor) -> dict[str, Any]:
         """Return the optimizer state of a stacked parameter, from the trials' own states."""
         parameters = [self.trials[place].network.get_parameter(name) for place in places]
-        states: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
-        if not states[0]:
+        own: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
+        if not own[0]:
             return {}
-        like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
+        like = {n: _is_elementwise(value, parameters[0]) for n, value in own[0].items()}
+        states = [self.stack.pack_state(name, place, state) for place, state in zip(places, own, strict=True)]
         joint = {n: torch.zeros_like(whole) if like[n] else states[0][n] for n in like}
         homes = [self.stack.home(name, place) for place in places]
         for home, state in zip(homes, states, strict=True):
@@ -161,6 +162,7 @@ class JointOptimizer:
         """Update a trial's own optimizer and scheduler to the present step; its states are views of the joint ones."""
         first, own = self._of[place]
         trial, leader = self.trials[place], self.trials[first]
+        self.stack.refresh(place)
         leader.schedule.apply_deferred()
         if place != first:
             trial.schedule.scheduler.load_state_dict(leader.schedule.scheduler.state_dict())
@@ -172,7 +174,7 @@ class JointOptimizer:
                 home, start = self.stack.home(name, place), self.stack.home(name, first).rows.start
                 state = {n: home.view(v, start) if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
-                trial.optimizer.state[parameter] = state
+                trial.optimizer.state[parameter] = self.stack.unpack_state(name, place, state)
 
 
 def _is_elementwise(value: Any, parameter: Tensor) -> bool:

@@ -62,6 +62,20 @@ class WideLinearFunction(torch.autograd.Function):
         )
 
 
+class SpanFunction(torch.autograd.Function):
+    """Compute outputs of units from coordinates; the gradient is in coordinates too."""
+
+    @staticmethod
+    def forward(ctx: Any, coordinates: Tensor, gram: Tensor, start: Tensor) -> Tensor:
+        """Return float32 [B, units]."""
+        return torch.addmm(start * coordinates[:, -1], gram, coordinates[:, :-1].t()).float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient's factors of the images of the batch, which are all images in their order."""
+        return torch.nn.functional.pad(gradients[0].t().double(), (0, 1)), None, None
+
+
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute F.linear, [N, I] and [O, I] -> [N, O], by oneDNN if possible.
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,17 @@ class StackedNetwork:
     def home(self, name: str, place: int) -> Home:
         """Return where a trial's parameter lies."""
         return Home(name, slice(place, place + 1), ())
+
+    def refresh(self, place: int) -> None:
+        """Update the parameters of a trial's network, where they are not views."""
+
+    def pack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's optimizer state of a parameter in the form that the pack steps."""
+        return states
+
+    def unpack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's own optimizer state from what the pack steps."""
+        return states
 
     def keep(self, places: Sequence[int]) -> "StackedNetwork":
         """Drop all trials but these, and return the stack of them."""

@@ -14,6 +14,7 @@ from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.measurements import MetricsBuffer, PackStatistics
 from copycat.sweeps.packed.optimizer import JointOptimizer
+from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.sweeps.packed.unlike_network import stack_networks
 from copycat.training.process_state import keep_memory
@@ -70,6 +71,8 @@ class PackTrainer:
             [session.classifier.loss for session in sessions],
             lanes=[session.trial.lane for session in sessions],
             device=device,
+            images=_find_span_images(sessions),
+            states=[session.span for session in sessions],
         )
         self.optimizers = JointOptimizer(
             [session.trainable for session in sessions], self.stack, like=first.classifier.create_optimizer
@@ -150,3 +153,11 @@ class PackTrainer:
         trials, images = logits.shape[:2]
         probability = self.sessions[0].classifier.loss.probability(logits.reshape(trials * images, -1))
         return probability.reshape(trials, images, *probability.shape[1:])
+
+
+def _find_span_images(sessions: Sequence[TrialSession]) -> Tensor | None:
+    """Return the images in whose span first weights stay; None where they do not, or where trials resume without it."""
+    first = sessions[0]
+    if any(session.trial.checkpoint is not None and not session.span for session in sessions):
+        return None
+    return find_span_images([each.data for each in sessions], first.optimizer, first.config["trainer"])

@@ -57,7 +57,9 @@ class TrialSession:
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
         schedule = configured["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
-        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops)
+        self.span: dict[str, Tensor] = {}
+        """Coordinates of the first weights and momenta, in a pack that trains these."""
+        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops, span=self.span)
         self.schedules_by_step = schedule["interval"] == "step"
         self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
         self.trainable = Trainable(

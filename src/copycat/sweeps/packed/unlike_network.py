@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, groupby, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.func import functional_call, vmap
 from copycat.models.losses import Loss
 from copycat.sweeps.packed.lane import Lane
 from copycat.sweeps.packed.layer_chain import Chain, read_chain
+from copycat.sweeps.packed.span import Span
 from copycat.sweeps.packed.stacked_layers import WideLinearFunction
 from copycat.sweeps.packed.stacked_network import NamedTensors, StackedNetwork
 from copycat.sweeps.packed.storage import Home
@@ -17,6 +19,8 @@ from copycat.training.captured_step import is_capturable
 
 FIRST = "first."
 """Prefix of the parameters of all first layers, whose units lie side by side."""
+REFERENCE, WEIGHT = "reference", "weight"
+"""First weights of a trial, and their present coordinates."""
 
 
 class UnlikeNetwork(StackedNetwork):
@@ -24,7 +28,25 @@ class UnlikeNetwork(StackedNetwork):
 
     The weights of all first layers are one matrix [units, N], so that the images are read once. The other layers of a
     lane are padded to its greatest width. A network's own parameters are views, without padding.
+
+    Where `images` are given, which every step sees, the first layers are trained by coordinates in their `Span`, and
+    the networks' own first weights are up to date after `refresh`. `states` are the trials' coordinates: those of a
+    resumed trial, else empty, and its own from then on.
     """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        losses: Sequence[Loss],
+        *,
+        device: torch.device,
+        images: Tensor | None = None,
+        states: Sequence[NamedTensors] = (),
+    ) -> None:
+        """Stack the parameters on the device."""
+        self._images, self._states = None if images is None else images.to(device), states
+        self.span: Span | None = None
+        super().__init__(networks, losses, device=device)
 
     def _prepare(self) -> bool:
         self._chains = chains = [_read(network) for network in self.networks]
@@ -69,9 +91,45 @@ class UnlikeNetwork(StackedNetwork):
                 home = self._homes[place][name]
                 view = home.view(self.parameters[home.key].detach())
                 parameter.data = view.copy_(parameter.detach())
+        if self._images is not None:
+            self._enter_span(self._images)
         for tensor in self.parameters.values():
             tensor.requires_grad_()
         self._capture_anew()
+
+    def _enter_span(self, images: Tensor) -> None:
+        """Replace the first weights by coordinates; they themselves stay where the networks see them."""
+        self._first_weights = self.parameters[f"{FIRST}weight"]
+        for rows, state in zip(self._rows, self._states, strict=True):
+            state.setdefault(REFERENCE, self._first_weights[rows].clone())
+        self.span = Span(images, torch.cat([state[REFERENCE].to(images.device) for state in self._states]))
+        coordinates = self._first_weights.new_zeros(len(self._first_weights), len(images) + 1, dtype=torch.float64)
+        coordinates[:, -1] = 1
+        for rows, state in zip(self._rows, self._states, strict=True):
+            if WEIGHT in state:
+                coordinates[rows] = state[WEIGHT].to(images.device)
+            state[WEIGHT] = coordinates[rows]
+        self.parameters[f"{FIRST}weight"] = coordinates
+
+    def refresh(self, place: int) -> None:
+        """Update the first weights of a trial's network to the present step."""
+        if self.span is not None:
+            rows = self._rows[place]
+            self._first_weights[rows] = self.span.expand(self.parameters[f"{FIRST}weight"].detach()[rows], rows)
+
+    def pack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's optimizer state of a parameter in the form that the pack steps."""
+        if self.span is None or self.home(name, place).key != f"{FIRST}weight":
+            return states
+        return {n: self._states[place][n] if isinstance(v, Tensor) and v.ndim > 1 else v for n, v in states.items()}
+
+    def unpack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's own optimizer state from what the pack steps."""
+        if self.span is None or self.home(name, place).key != f"{FIRST}weight":
+            return states
+        matrices = {n: v for n, v in states.items() if isinstance(v, Tensor) and v.ndim > 1}
+        self._states[place].update(matrices)
+        return {**states, **{n: self.span.expand(v, self._rows[place]) for n, v in matrices.items()}}
 
     def home(self, name: str, place: int) -> Home:
         """Return where a trial's parameter lies."""
@@ -80,8 +138,11 @@ class UnlikeNetwork(StackedNetwork):
     def keep(self, places: Sequence[int]) -> StackedNetwork:
         """Return a stack of these trials alone."""
         networks, losses = [self.networks[place] for place in places], [self._losses[place] for place in places]
-        lanes = [self._chains[place].kind for place in places]
-        return stack_networks(networks, losses, lanes=lanes, device=self.streams.places.device)
+        device = self.streams.places.device
+        if self.span is not None:
+            states = [self._states[place] for place in places]
+            return UnlikeNetwork(networks, losses, device=device, images=self._images, states=states)
+        return stack_networks(networks, losses, lanes=[self._chains[n].kind for n in places], device=device)
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out], as `StackedNetwork` does."""
@@ -99,6 +160,8 @@ class UnlikeNetwork(StackedNetwork):
     def _read_images(self, image: Tensor, *, shared: bool) -> Tensor:
         """Return the outputs of all first layers, [B, units]."""
         weight, bias = (self.parameters[FIRST + kind] for kind in ("weight", "bias"))
+        if self.span is not None:
+            return self.span.outputs(weight, image) + bias
         if shared:
             y: Tensor = WideLinearFunction.apply(image.flatten(1), weight, bias)  # type: ignore[no-untyped-call]
             return y
@@ -126,7 +189,10 @@ class UnlikeNetwork(StackedNetwork):
         return torch.sqrt(squares)
 
     def _square_norms(self, key: str, tensor: Tensor) -> Tensor:
-        each: Tensor = torch.linalg.vector_norm(tensor.reshape(len(tensor), -1), dim=1).square()
+        if self.span is not None and key == f"{FIRST}weight":
+            each: Tensor = self.span.square_norms(tensor)
+        else:
+            each = torch.linalg.vector_norm(tensor.reshape(len(tensor), -1), dim=1).square()
         squares: Tensor = each.new_zeros(len(self.networks))
         if key.startswith(FIRST):
             return squares.index_add_(0, self._trial_of_unit, each)
@@ -169,9 +235,19 @@ def _read(network: nn.Module) -> Chain:
 
 
 def stack_networks(
-    networks: Sequence[nn.Module], losses: Sequence[Loss], *, lanes: Sequence[str], device: torch.device
+    networks: Sequence[nn.Module],
+    losses: Sequence[Loss],
+    *,
+    lanes: Sequence[str],
+    device: torch.device,
+    images: Tensor | None = None,
+    states: Sequence[NamedTensors] = (),
 ) -> StackedNetwork:
-    """Stack networks, like ones as one; those that differ in widths or in `lanes` must be chains of layers."""
+    """Stack networks, like ones as one; those that differ in widths or in `lanes` must be chains of layers.
+
+    `images` and `states` are those of `UnlikeNetwork`.
+    """
     shapes = [[(name, parameter.shape) for name, parameter in network.named_parameters()] for network in networks]
-    is_like = len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes)
-    return (StackedNetwork if is_like else UnlikeNetwork)(networks, losses, device=device)
+    if len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes):
+        return StackedNetwork(networks, losses, device=device)
+    return UnlikeNetwork(networks, losses, device=device, images=images, states=states)
