@@ -30,6 +30,8 @@ from copycat.training.train import fill_threads
 log = logging.getLogger(__name__)
 SEARCH_BATCH = 16
 """Default number of trials that a search proposes at once; their results inform its next proposals."""
+MAX_TRIALS = 512
+"""Trials that are prepared and packed at once, at most, so that memory does not grow with the sweep."""
 
 
 class PackLauncher:
@@ -48,7 +50,7 @@ class PackLauncher:
 
     def run(self, runner: Runner) -> None:
         """Run trials until none is left."""
-        most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else None
+        most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else MAX_TRIALS
         while jobs := list(runner.take(most)):
             packable, unpacked = list[PackedTrial](), list[Job]()
             for trial in self._compose_trials(jobs, runner):

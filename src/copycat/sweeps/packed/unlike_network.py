@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 from copycat.models.losses import Loss
 from copycat.sweeps.packed.lane import Lane
 from copycat.sweeps.packed.layer_chain import Chain, read_chain
+from copycat.sweeps.packed.looped_network import stack_like
 from copycat.sweeps.packed.span import Span
 from copycat.sweeps.packed.stacked_layers import WideLinearFunction
 from copycat.sweeps.packed.stacked_network import NamedTensors, StackedNetwork
@@ -249,5 +250,5 @@ def stack_networks(
     """
     shapes = [[(name, parameter.shape) for name, parameter in network.named_parameters()] for network in networks]
     if len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes):
-        return StackedNetwork(networks, losses, device=device)
+        return stack_like(networks, losses, device=device)
     return UnlikeNetwork(networks, losses, device=device, images=images, states=states)
