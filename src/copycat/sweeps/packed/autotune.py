@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from math import ceil
 from typing import TypeVar
 
 import torch
 
+from copycat.sweeps.packed.looped_network import runs_in_turn
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.unlike_network import stack_networks
@@ -40,12 +40,12 @@ Candidate = tuple[RunComponents, str]
 def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int, device: torch.device) -> int:
     """Return the number of such trials with the shortest step per trial, within memory and open files.
 
-    `most` is at most their number. A step of unlike trials is timed with all sizes together, since a single one says
-    little about the others: they form the largest pack whose step is short.
+    `most` is at most their number. A step of unlike trials is timed with all together, since a single one says little
+    about the others; and trials that run in turn are no faster in one number than in another.
     """
     most = min(most, _max_open_folders())
-    if is_unlike:
-        return _fit_unlike(trials, most=most, device=device)
+    if is_unlike or runs_in_turn(trials[0][0].classifier.network, device):
+        return _fit(trials, tried=most if is_unlike else 1, most=most, device=device)
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
@@ -75,17 +75,21 @@ def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int,
     )
 
 
-def _fit_unlike(trials: Sequence[Candidate], *, most: int, device: torch.device) -> int:
-    """Return the largest number of unlike trials that fit into memory, with a step of at most MAX_STEP_SECONDS."""
+def _fit(trials: Sequence[Candidate], *, tried: int, most: int, device: torch.device) -> int:
+    """Return the largest number of trials that fit into memory, with a step of about MAX_STEP_SECONDS at most.
+
+    A step takes as many times longer as it has more trials; that of `tried` trials is timed.
+    """
     room = MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(max(trials, key=_count_weights)[0])
-    size = max(1, int(min(most, room)))
+    most = max(1, int(min(most, room)))
+    tried = min(tried, most)
     try:
-        while size > 1 and (seconds := min(_time_steps(_sample(trials, size), device=device))) > MAX_STEP_SECONDS:
-            log.info("a step of %d unlike trials takes %.2f s", size, seconds)
-            size = ceil(size / 2)
+        seconds = min(_time_steps(_sample(trials, tried), device=device))
     except Exception as failure:  # of a user's loss, say: training will report it
-        log.info("a step of %d trials cannot be timed", size, exc_info=failure)
-    return size
+        log.info("a step of %d trials cannot be timed", tried, exc_info=failure)
+        return most
+    log.info("a step of %d trials takes %.2f s", tried, seconds)
+    return max(1, min(most, int(MAX_STEP_SECONDS / seconds * tried)))
 
 
 def why_not_stackable(parts: RunComponents) -> str | None:

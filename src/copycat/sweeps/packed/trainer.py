@@ -12,11 +12,12 @@ from copycat.data.loaders import Batch
 from copycat.data.streams import derive_seed
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
+from copycat.sweeps.packed.looped_network import LoopedNetwork
 from copycat.sweeps.packed.measurements import MetricsBuffer, PackStatistics
 from copycat.sweeps.packed.optimizer import JointOptimizer
 from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.trial_session import TrialSession
-from copycat.sweeps.packed.unlike_network import stack_networks
+from copycat.sweeps.packed.unlike_network import UnlikeNetwork, stack_networks
 from copycat.training.process_state import keep_memory
 
 MAX_CACHED_BYTES = 2**30
@@ -26,9 +27,10 @@ MAX_CACHED_BYTES = 2**30
 class PackBatches:
     """Load one batch for all trials where they share a loader, else a batch of each, stacked."""
 
-    def __init__(self, modules: Sequence[DataModule]) -> None:
-        """Load from the data module of each trial."""
+    def __init__(self, modules: Sequence[DataModule], *, augments_once: bool) -> None:
+        """Load from the data module of each trial; a batch may be augmented once for trials that share theirs."""
         self.modules = modules
+        self._augments_once = augments_once and all(data is modules[0] for data in modules)
         self._cached: dict[str, list[Batch]] = {}
 
     def load(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
@@ -40,6 +42,9 @@ class PackBatches:
         augments = train and self.modules[0].augmentation is not None
         if all(loader is loaders[0] for loader in loaders) and not augments:
             yield from ((batch, True) for batch in loaders[0].batches(0, len(loaders[0])))
+            return
+        if augments and self._augments_once:
+            yield from ((self.modules[0].augment(b, epoch), True) for b in loaders[0].batches(0, len(loaders[0])))
             return
         varies = augments or loaders[0].batch_sampler.shuffle
         if not varies and part in self._cached:
@@ -97,7 +102,9 @@ class PackTrainer:
     def _connect(self, sessions: Sequence[TrialSession]) -> None:
         """Connect the sessions to the joint optimizer, which has their optimizers' states."""
         self.sessions = sessions
-        self.batches = PackBatches([session.data for session in sessions])
+        # a stack of like networks keeps its product, and so its bits
+        augments_once = isinstance(self.stack, LoopedNetwork | UnlikeNetwork)
+        self.batches = PackBatches([session.data for session in sessions], augments_once=augments_once)
         for place, session in enumerate(sessions):
             session.sync = partial(self.optimizers.sync, place)
 
