@@ -17,7 +17,7 @@ class LoopedNetwork(StackedNetwork):
     """Run networks in turn, images in torch.channels_last; parameters are stacked, and updated as those of a stack.
 
     On a CPU, vmap turns the convolutions of several trials into grouped ones, which take longer than one after the
-    other; channels_last takes half of their time.
+    other; channels_last takes about two thirds of their time.
     """
 
     def _prepare(self) -> bool:
