@@ -1,6 +1,7 @@
 """Compare many trials trained as one network with the same trials one after the other.
 
     COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py [--rounds 5] [--epochs 8001] [--parts logistic peers]
+    COPYCAT_DATA=data/catvnoncat python benchmarks/packed.py --parts unlike unlike-adam cnn-grid thousand
 
 Each round trains a sweep with `hydra/launcher=packed`, including its run folders, and then the bare hand-written loop
 once, with the same epochs and without records; the time of the loop counts once per trial, since it is the same each
@@ -12,6 +13,10 @@ comparison, the output has the rates of one plain matrix product and of one plai
 processes of 200 epochs per trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
 where Rich's progress bar draws nothing. The project runs its trials one after the other, so its time for more trials
 is extrapolated from that of one and of three. With --yardstick, a script of your own replaces the loop.
+
+The parts of the second line compare whole sweeps in turn, run folders included: networks of 8 to 128 units and 1 to 3
+layers in one pack with `hydra/launcher=processes`, by SGD and by Adam; a grid of learning rate, batch size and
+augmentation of the CNN with the same trials one after the other; and 1,000 trials of the lecture's run with 256.
 """
 
 import argparse
@@ -28,11 +33,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import machine
+from packed_sweeps import COMPARISONS, THOUSAND, compare, compare_thousand
 from rounds import Limit, Ratio, ratio, report_limits, run_process
 
 HERE = Path(__file__).parent
 LOOP = HERE / "loop.py"
 PEERS = "peers", "peers-piped"
+LECTURE_EPOCHS = 8001
 PLAIN = """
 import json, sys, time, torch
 trials, width = int(sys.argv[1]), int(sys.argv[2])
@@ -181,9 +188,11 @@ def main() -> int:
     """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=8001)
+    parser.add_argument("--epochs", type=int, help="of a trial; else each part's own")
     parser.add_argument("--trials", type=int, nargs="+", help="how many at once; else each part's own")
-    parser.add_argument("--parts", nargs="+", choices=[*KINDS, *PEERS], default=[*KINDS, *PEERS])
+    parser.add_argument(
+        "--parts", nargs="+", choices=[*KINDS, *PEERS, *COMPARISONS, THOUSAND], default=[*KINDS, *PEERS]
+    )
     parser.add_argument("--yardstick", type=Path, default=LOOP)
     parser.add_argument("--environments", type=Path, default=HERE.parent / ".venv-peers")
     options = parser.parse_args()
@@ -194,13 +203,17 @@ def main() -> int:
         at = Path(name)
         sweep(KINDS["logistic"], 2, epochs=100, at=at)  # reads the packages from disk, once
         for part in options.parts:
-            if part in PEERS:
+            if part in COMPARISONS:
+                limits += compare(part, rounds=options.rounds, epochs=options.epochs, at=at)
+            elif part == THOUSAND:
+                limits += compare_thousand(rounds=options.rounds, epochs=options.epochs, at=at)
+            elif part in PEERS:
                 environment = options.environments.absolute()
                 limits += against_peer(rounds=options.rounds, environment=environment, at=at, terminal=part == "peers")
             else:
                 script = options.yardstick.absolute()
                 # a step of the shallow network takes as long as six of the logistic one
-                epochs = options.epochs // (5 if part == "shallow" else 1)
+                epochs = (options.epochs or LECTURE_EPOCHS) // (5 if part == "shallow" else 1)
                 limits += against_loop(
                     part, counts=options.trials, rounds=options.rounds, epochs=epochs, script=script, at=at
                 )

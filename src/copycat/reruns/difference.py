@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.records.run_loader import Opened
 from copycat.reruns.ulp import NumberPair
 
-IGNORED_KEYS = re.compile(r"finished|seconds|time|version|time_elapsed|.*_version")
+IGNORED_KEYS = re.compile(r"finished|pack_span|seconds|time|version|time_elapsed|.*_version")
 """Keys of a checkpoint that are not compared: times, versions, whether training ended there; extended runs went on."""
 ABSENT = "–"
 """Stands for a value that only the other run has."""

@@ -165,7 +165,7 @@ def test_trials_whose_network_computes_in_another_way_are_not_packed(word: str, 
 
 @pytest.mark.slow
 def test_networks_of_two_shapes_form_packs_of_the_requested_size(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=shallow", "model.hidden=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
+    words = ("model=cnn", "model.channels=[2],[3]", "seed=range(3)", "trainer.max_epochs=3", PACKED)
     folder = run_sweep(*words, "hydra.launcher.max_trials_per_pack=2", data=tiny, at=tmp_path)
     found = {tuple(pack_of(folder / str(number))) for number in range(6)}
     assert sorted(len(pack) for pack in found) == [1, 1, 2, 2]

@@ -1,5 +1,6 @@
 """Stacked networks and joint optimizers agree with single ones up to rounding."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
+from copycat.sweeps.packed.looped_network import LoopedNetwork, stack_like
 from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
 from copycat.training.lazy_scheduler import LazyScheduler
@@ -104,7 +106,8 @@ def test_gradients_are_clipped_per_trial(by_norm: bool) -> None:
             torch.testing.assert_close(gradient[place], parameter.grad)
 
 
-def test_batch_norm_and_dropout_are_separate_per_trial() -> None:
+@pytest.mark.parametrize("network_kind", [StackedNetwork, LoopedNetwork])
+def test_batch_norm_and_dropout_are_separate_per_trial(network_kind: type[StackedNetwork]) -> None:
     image, label = torch.rand(16, 3, 8, 8), torch.arange(16) % 2
     seeds = [5, 6, 7]
 
@@ -123,7 +126,7 @@ def test_batch_norm_and_dropout_are_separate_per_trial() -> None:
             steps.zero_grad()
             BCE()(network(image), label).backward()
             steps.step()
-    stack = StackedNetwork(packed, [BCE() for _ in packed], device=torch.device("cpu"))
+    stack = network_kind(packed, [BCE() for _ in packed], device=torch.device("cpu"))
     trained = [make_trainable(network, optimizer(network)) for network in packed]
     together = JointOptimizer(trained, stack, like=lambda: optimizer(packed[0]))
     for step in range(5):
@@ -136,6 +139,14 @@ def test_batch_norm_and_dropout_are_separate_per_trial() -> None:
     for one, other in zip(alone, packed, strict=True):
         for name, tensor in one.state_dict().items():
             assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-4, atol=1e-5), name
+
+
+def test_networks_with_convolutions_step_in_turn_and_others_as_one() -> None:
+    found = [
+        stack_like([copy.deepcopy(network)] * 2, [BCE(), BCE()], device=torch.device("cpu"))
+        for network in (ConvolutionalNetwork(), two_layers(1))
+    ]
+    assert [type(stack) for stack in found] == [LoopedNetwork, StackedNetwork]
 
 
 def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_folder: Path) -> None:

@@ -113,6 +113,7 @@ class ActiveTrials:
         try:
             for place, (status, reason) in ends_by_place.items():
                 session = self.sessions[place]
+                session.sync()
                 if others:
                     session.detach()
                 ends.append((session, session.end(status, reason, epoch)))

@@ -5,12 +5,16 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import torch
 
+from copycat.sweeps.packed.looped_network import runs_in_turn
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
-from copycat.sweeps.packed.stacked_network import StackedNetwork
+from copycat.sweeps.packed.span import find_span_images
+from copycat.sweeps.packed.unlike_network import stack_networks
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
@@ -28,19 +32,30 @@ FILES_PER_RUN, RESERVED_FILES = 12, 256
 CPU = torch.device("cpu")
 
 
-def choose_pack_size(parts: RunComponents, *, most: int, device: torch.device) -> int:
-    """Return the number of such trials with the shortest step per trial, within memory and open files."""
+Part = TypeVar("Part")
+Candidate = tuple[RunComponents, str]
+"""Parts of a trial, and its lane."""
+
+
+def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int, device: torch.device) -> int:
+    """Return the number of such trials with the shortest step per trial, within memory and open files.
+
+    `most` is at most their number. A step of unlike trials is timed with all together, since a single one says little
+    about the others; and trials that run in turn are no faster in one number than in another.
+    """
     most = min(most, _max_open_folders())
+    if is_unlike or runs_in_turn(trials[0][0].classifier.network, device):
+        return _fit(trials, tried=most if is_unlike else 1, most=most, device=device)
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)
         if size > max(1, room):
             break
         try:
-            room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(parts)
-            seconds = min(_time_steps(parts, size, device=device))
+            room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(max(trials, key=_count_weights)[0])
+            seconds = min(_time_steps(_sample(trials, size), device=device))
             may_skip = size == 1 and most <= room and most * seconds <= 4 * FAST_STEP_SECONDS
-            if may_skip and min(_time_steps(parts, most, device=device)) <= FAST_STEP_SECONDS:
+            if may_skip and min(_time_steps(_sample(trials, most), device=device)) <= FAST_STEP_SECONDS:
                 return most  # fast enough, so that sizes between need no measurement
         except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
@@ -60,25 +75,62 @@ def choose_pack_size(parts: RunComponents, *, most: int, device: torch.device) -
     )
 
 
+def _fit(trials: Sequence[Candidate], *, tried: int, most: int, device: torch.device) -> int:
+    """Return the largest number of trials that fit into memory, with a step of about MAX_STEP_SECONDS at most.
+
+    A step takes as many times longer as it has more trials; that of `tried` trials is timed.
+    """
+    room = MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(max(trials, key=_count_weights)[0])
+    most = max(1, int(min(most, room)))
+    tried = min(tried, most)
+    try:
+        seconds = min(_time_steps(_sample(trials, tried), device=device))
+    except Exception as failure:  # of a user's loss, say: training will report it
+        log.info("a step of %d trials cannot be timed", tried, exc_info=failure)
+        return most
+    log.info("a step of %d trials takes %.2f s", tried, seconds)
+    return max(1, min(most, int(MAX_STEP_SECONDS / seconds * tried)))
+
+
 def why_not_stackable(parts: RunComponents) -> str | None:
     """Return why two copies of a network cannot be stacked, by trying a step; None if they can."""
     try:
         with torch.random.fork_rng():
-            _time_steps(parts, 2, steps=1)
+            _time_steps([(parts, "")] * 2, steps=1)
     except Exception as failure:  # a user's network may raise anything
         return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
     return None
 
 
-def _time_steps(parts: RunComponents, size: int, *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
-    """Measure the seconds of each step of `size` copies; the first of several warms up."""
-    classifier = parts.classifier
-    networks = [copy.deepcopy(classifier.network) for _ in range(size)]
-    stack = StackedNetwork(networks, [classifier.loss] * size, device=device)
+def split_evenly(trials: Sequence[Part], size: int) -> list[list[Part]]:
+    """Split trials into the fewest packs of at most this size, each with the same mixture of unlike trials."""
+    count = -(-len(trials) // size)
+    return [list(trials[place::count]) for place in range(count)]
+
+
+def _sample(trials: Sequence[Candidate], size: int) -> list[Candidate]:
+    """Return as many trials, evenly spread."""
+    return [trials[(2 * number + 1) * len(trials) // (2 * size)] for number in range(size)]
+
+
+def _count_weights(trial: Candidate) -> int:
+    return sum(parameter.numel() for parameter in trial[0].classifier.network.parameters())
+
+
+def _time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+    """Measure the seconds of each step of copies of these trials; the first of several warms up."""
+    (parts, _), lanes = trials[0], [lane for _, lane in trials]
+    size, classifier = len(trials), parts.classifier
+    networks = [copy.deepcopy(trial.classifier.network) for trial, _ in trials]
+    losses = [trial.classifier.loss for trial, _ in trials]
     optimizers = [classifier.make_optimizer(network.parameters()) for network in networks]
+    images = find_span_images([trial.data for trial, _ in trials], optimizers[0], parts.config["trainer"])
+    states: list[dict[str, torch.Tensor]] = [{} for _ in networks]
+    stack = stack_networks(networks, losses, lanes=lanes, device=device, images=images, states=states)
     schedules = [LazyScheduler(classifier.make_scheduler(optimizer)) for optimizer in optimizers]
-    trials = [Trainable(*each) for each in zip(networks, optimizers, schedules, strict=True)]
-    joint = JointOptimizer(trials, stack, like=classifier.create_optimizer)
+    each = zip(networks, optimizers, schedules, lanes, strict=True)
+    trained = [Trainable(network, optimizer, schedule, lane=lane) for network, optimizer, schedule, lane in each]
+    joint = JointOptimizer(trained, stack, like=classifier.create_optimizer)
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None
     image, label = batch["image"], batch["label"]

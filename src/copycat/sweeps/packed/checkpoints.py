@@ -6,16 +6,20 @@ from importlib.metadata import version
 from typing import Any
 
 from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
 from torch.optim import Optimizer
 
 from copycat.models.metrics import Row
 from copycat.records.checkpoint_file import copy, keep_previous
+from copycat.sweeps.packed.unlike_network import REFERENCE
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoint_io import deep_copy
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.lightning_internals import Position, set_global_step_of_state, set_position
 from copycat.training.recorder import RunRecorder
 
+SPAN = "pack_span"
+"""Key of the coordinates of first weights, in Copycat's entry of a checkpoint."""
 LIGHTNING = version("pytorch-lightning")
 State = dict[str, Any]
 """Content of a Lightning checkpoint, without the state of Lightning's loops."""
@@ -24,8 +28,17 @@ State = dict[str, Any]
 class TrialCheckpoints:
     """Write the last checkpoint of a trial, and the best one when there is a new one."""
 
-    def __init__(self, recorder: RunRecorder, optimizer: Optimizer, scheduler: Any, loops: Mapping[str, Any]) -> None:
-        """Find the callbacks that have a state."""
+    def __init__(
+        self,
+        recorder: RunRecorder,
+        optimizer: Optimizer,
+        scheduler: Any,
+        loops: Mapping[str, Any],
+        *,
+        span: dict[str, Tensor],
+    ) -> None:
+        """Find the callbacks that have a state; `span` has the coordinates of first weights, where a pack has any."""
+        self.span = span
         self.recorder, self.classifier = recorder, recorder.classifier
         self.optimizer, self.scheduler = optimizer, scheduler
         self.best = next((c for c in recorder.callbacks if isinstance(c, BestCheckpoint)), None)
@@ -50,6 +63,8 @@ class TrialCheckpoints:
             "callbacks": {callback.state_key: callback.state_dict() for callback in self._callbacks},
             CHECKPOINT_KEY: self.recorder.last.copycat_state(Position(epoch), metrics, finished=finished),
         }
+        if self.span:  # the first weights themselves are drawn again
+            state[CHECKPOINT_KEY][SPAN] = {name: value for name, value in self.span.items() if name != REFERENCE}
         self.classifier.on_save_checkpoint(state)
         snapshot: State = deep_copy(state)
         return snapshot
@@ -63,6 +78,9 @@ class TrialCheckpoints:
 
     def restore(self, state: State) -> Row:
         """Restore a state, and return its metrics."""
+        ours = state[CHECKPOINT_KEY]
+        if SPAN in ours:
+            self.span.update({**ours[SPAN], REFERENCE: next(self.classifier.network.parameters()).detach().clone()})
         self.classifier.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer_states"][0])
         self.scheduler.load_state_dict(state["lr_schedulers"][0])
@@ -70,7 +88,6 @@ class TrialCheckpoints:
         for callback in self._callbacks:
             if callback.state_key in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][callback.state_key])
-        ours = state[CHECKPOINT_KEY]
         self.recorder.last.add_seconds(ours["seconds"])
         return dict(ours["callback_metrics"])
 

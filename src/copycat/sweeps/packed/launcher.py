@@ -17,7 +17,8 @@ from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.processes import Pool
 from copycat.sweeps.launchers.trial import get_hydra_overrides, make_pruner
-from copycat.sweeps.packed.autotune import choose_pack_size
+from copycat.sweeps.packed.autotune import choose_pack_size, split_evenly
+from copycat.sweeps.packed.grouping import group_trials
 from copycat.sweeps.packed.pack_session import PackSession
 from copycat.sweeps.packed.preparation import PackedTrial, Preparation
 from copycat.sweeps.trial_folder import conclude_trial, fail_trial, wait_until_free
@@ -29,6 +30,8 @@ from copycat.training.train import fill_threads
 log = logging.getLogger(__name__)
 SEARCH_BATCH = 16
 """Default number of trials that a search proposes at once; their results inform its next proposals."""
+MAX_TRIALS = 512
+"""Trials that are prepared and packed at once, at most, so that memory does not grow with the sweep."""
 
 
 class PackLauncher:
@@ -47,9 +50,9 @@ class PackLauncher:
 
     def run(self, runner: Runner) -> None:
         """Run trials until none is left."""
-        most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else None
+        most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else MAX_TRIALS
         while jobs := list(runner.take(most)):
-            groups, unpacked = dict[str, list[PackedTrial]](), list[Job]()
+            packable, unpacked = list[PackedTrial](), list[Job]()
             for trial in self._compose_trials(jobs, runner):
                 why = self._preparation.prepare(trial)
                 if isinstance(why, Exception):
@@ -60,9 +63,8 @@ class PackLauncher:
                     self._report_unpacked(trial.job.number, why)
                     unpacked.append(trial.job)
                 else:
-                    groups.setdefault(trial.pack_key, []).append(trial)
-            for group in groups.values():
-                group.sort(key=lambda trial: trial.job.number)  # a place in a pack could change bits too
+                    packable.append(trial)
+            for group in group_trials(packable):
                 for pack in self._split_group(group):
                     if runner.stopped:
                         return
@@ -106,11 +108,17 @@ class PackLauncher:
         if group[0].pack:  # a pack resumes with the same trials: another size could change bits
             yield group
             return
+        is_unlike = len({trial.pack_key for trial in group}) > 1
         size = min(len(group), self.max_trials_per_pack or sys.maxsize)
         if size > 1:
             trainer = group[0].request.config["trainer"]
             with isolated(threads=trainer["threads"]):
-                size = choose_pack_size(group[0].parts, most=size, device=choose_device(trainer["accelerator"]))
+                candidates = [(trial.parts, trial.lane) for trial in group]
+                device = choose_device(trainer["accelerator"])
+                size = choose_pack_size(candidates, is_unlike=is_unlike, most=size, device=device)
+        if is_unlike:
+            yield from split_evenly(group, size)
+            return
         count = ceil(len(group) / size)
         for place in range(count):
             yield group[place * len(group) // count : (place + 1) * len(group) // count]

@@ -1,6 +1,7 @@
 """Measure all trials of a pack: losses and metrics, kept until they are computed, and layer statistics."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE
 from copycat.models.classifier import Classifier
 from copycat.models.metrics import Row, concatenate
 from copycat.sweeps.packed.optimizer import JointOptimizer
-from copycat.sweeps.packed.stacked_network import StackedNetwork, compute_norms
+from copycat.sweeps.packed.stacked_network import StackedNetwork
 from copycat.sweeps.packed.trial_session import TrialSession
+
+CURVE = "weight_norm/"
+"""Prefix of the tags of the weights of single layers."""
 
 
 class MetricsBuffer:
@@ -83,6 +87,8 @@ class PackStatistics:
         self._tables: list[NDArray[np.float32]] = []
         """[trials, tags] per epoch."""
         self._tags: list[str] = []
+        self._curves: list[list[str]] = []
+        """Layers with curves of their own, by trial."""
 
     def measures(self, epoch: int) -> bool:
         """Return whether to measure an epoch."""
@@ -91,17 +97,16 @@ class PackStatistics:
     def measure_gradients(self, gradients: Sequence[Tensor], stack: StackedNetwork, optimizers: JointOptimizer) -> None:
         """Measure the gradients of an epoch's last step, [trials, …], before they are clipped."""
         self._rate = optimizers.learning_rates()
-        self._gradient = compute_norms(gradients)
+        self._gradient = stack.norms(dict(zip(stack.parameters, gradients, strict=True)))
         self._before = [parameter.detach().clone() for parameter in stack.parameters.values()]
 
     def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
         """Measure the weights after that step."""
         assert self.callback is not None
-        trained = [parameter.detach() for parameter in stack.parameters.values()]
-        tensors = {**stack.frozen, **stack.parameters}
-        weights = {name: tensors[name].detach() for name, _ in stack.networks[0].named_parameters()}
-        weight = compute_norms(list(weights.values()))
-        update = compute_norms([b - a for a, b in zip(self._before, trained, strict=True)])
+        self._curves = [layers_with_curves(network) for network in stack.networks]
+        weight, layers = stack.weight_norms(dict.fromkeys(chain(*self._curves)))
+        before = zip(stack.parameters.items(), self._before, strict=True)
+        update = stack.norms({name: was.sub_(after.detach()) for (name, after), was in before})
         pace = self.callback.epoch_time(epoch + 1, images=self.images)
         like = torch.ones_like(weight)
         columns = {
@@ -110,7 +115,7 @@ class PackStatistics:
             UPDATE: torch.where(weight > 0, update / weight, 0.0),
             WEIGHT: weight,
             **{name: like * value for name, value in pace.items()},
-            **{f"weight_norm/{name}": compute_norms([weights[name]]) for name in layers_with_curves(stack.networks[0])},
+            **{f"{CURVE}{name}": norms for name, norms in layers.items()},
         }
         self._tags = list(columns)
         self._epochs.append(epoch)
@@ -124,5 +129,7 @@ class PackStatistics:
             return
         tensors = np.stack(tables)
         for place in places:
+            own = {f"{CURVE}{name}" for name in self._curves[place]}
+            columns = [n for n, tag in enumerate(self._tags) if not tag.startswith(CURVE) or tag in own]
             for logger in summary_loggers(sessions[place].recorder.loggers):
-                logger.log_table(self._tags, tensors[:, place], steps=epochs)
+                logger.log_table([self._tags[n] for n in columns], tensors[:, place, columns], steps=epochs)

@@ -28,6 +28,8 @@ class Trainable:
     schedule: LazyScheduler
     config: Any = None
     """Configuration of optimizer and scheduler."""
+    lane: str = ""
+    """Kind of the network in a pack of unlike ones; parameters of two kinds do not lie together."""
     is_unshared: bool = False
     """Whether the scheduler depends on the trial's metrics, so that no other trial can share it."""
 
@@ -52,7 +54,7 @@ def _describe_rule(trial: Trainable) -> str | None:
     ]
     state = trial.optimizer.state
     counts = [[repr(v) for v in state[p].values() if not _is_elementwise(v, p)] for p in parameters if p in state]
-    return repr([trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
+    return repr([trial.lane, trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
 
 
 class JointOptimizer:
@@ -73,7 +75,7 @@ class JointOptimizer:
         self.joint.param_groups, self.joint.state = [], defaultdict(dict)
         self._slices: list[tuple[nn.Parameter, str, slice | int]] = []
         self._leaders: list[tuple[Trainable, list[dict[str, Any]]]] = []
-        self._of: dict[int, tuple[int, int, Mapping[str, nn.Parameter]]] = {}
+        self._of: dict[int, tuple[int, Mapping[str, nn.Parameter]]] = {}
         start = 0
         for places in group_by_rule(trials):
             assert places == list(range(start, start + len(places)))
@@ -87,18 +89,19 @@ class JointOptimizer:
         tensors = {**self.stack.frozen, **self.stack.parameters}
         own: dict[str, nn.Parameter] = {}
         for parameter, name in names.items():
-            if len(places) == 1:
-                own[name] = parameter
+            home, last = self.stack.home(name, first), self.stack.home(name, places[-1])
+            where: slice | int = slice(home.rows.start, last.rows.stop)
+            if len(places) == 1 and home.is_whole:
+                own[name], where = parameter, first
                 if state := leader.optimizer.state.get(parameter):
                     self.joint.state[parameter] = state
             else:
-                whole = tensors[name].detach()[first : first + len(places)]
+                whole = tensors[home.key].detach()[where]
                 own[name] = nn.Parameter(whole, requires_grad=parameter.requires_grad)
-                if state := self._states(places, name):
+                if state := self._states(places, name, whole):
                     self.joint.state[own[name]] = state
-            if name in self.stack.parameters:
-                where = first if len(places) == 1 else slice(first, first + len(places))
-                self._slices.append((own[name], name, where))
+            if home.key in self.stack.parameters:
+                self._slices.append((own[name], home.key, where))
         groups = []
         for group in leader.optimizer.param_groups:
             joint = {**group, "params": [own[names[parameter]] for parameter in group["params"]]}
@@ -111,18 +114,24 @@ class JointOptimizer:
         self.joint.param_groups += groups
         self._leaders.append((leader, groups))
         for place in places:
-            self._of[place] = first, len(places), own
+            self._of[place] = first, own
             # schedulers check that their optimizer has stepped; the joint one steps for it
             self.trials[place].optimizer._opt_called = True  # type: ignore[attr-defined]
 
-    def _states(self, places: Sequence[int], name: str) -> dict[str, Any]:
+    def _states(self, places: Sequence[int], name: str, whole: Tensor) -> dict[str, Any]:
         """Return the optimizer state of a stacked parameter, from the trials' own states."""
         parameters = [self.trials[place].network.get_parameter(name) for place in places]
-        states: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
-        if not states[0]:
+        own: list[Any] = [self.trials[p].optimizer.state.get(q) for p, q in zip(places, parameters, strict=True)]
+        if not own[0]:
             return {}
-        like = {n: _is_elementwise(value, parameters[0]) for n, value in states[0].items()}
-        return {n: torch.stack([state[n] for state in states]) if like[n] else states[0][n] for n in like}
+        like = {n: _is_elementwise(value, parameters[0]) for n, value in own[0].items()}
+        states = [self.stack.pack_state(name, place, state) for place, state in zip(places, own, strict=True)]
+        joint = {n: torch.zeros_like(whole) if like[n] else states[0][n] for n in like}
+        homes = [self.stack.home(name, place) for place in places]
+        for home, state in zip(homes, states, strict=True):
+            for n in (n for n in like if like[n]):
+                home.view(joint[n], homes[0].rows.start).copy_(state[n])
+        return joint
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Step the joint optimizer by the stacked gradients."""
@@ -151,8 +160,9 @@ class JointOptimizer:
 
     def sync(self, place: int) -> None:
         """Update a trial's own optimizer and scheduler to the present step; its states are views of the joint ones."""
-        first, count, own = self._of[place]
+        first, own = self._of[place]
         trial, leader = self.trials[place], self.trials[first]
+        self.stack.refresh(place)
         leader.schedule.apply_deferred()
         if place != first:
             trial.schedule.scheduler.load_state_dict(leader.schedule.scheduler.state_dict())
@@ -160,11 +170,11 @@ class JointOptimizer:
                 group.update((name, value) for name, value in other.items() if name != "params")
         for name, parameter in trial.network.named_parameters():
             state = self.joint.state.get(own[name])
-            if state and count > 1:
-                index = place - first
-                state = {n: v[index] if _is_elementwise(v, own[name]) else v for n, v in state.items()}
+            if state and own[name] is not parameter:
+                home, start = self.stack.home(name, place), self.stack.home(name, first).rows.start
+                state = {n: home.view(v, start) if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
-                trial.optimizer.state[parameter] = state
+                trial.optimizer.state[parameter] = self.stack.unpack_state(name, place, state)
 
 
 def _is_elementwise(value: Any, parameter: Tensor) -> bool:

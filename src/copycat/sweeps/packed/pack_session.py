@@ -146,10 +146,13 @@ def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_graphs(sessions: Sequence[TrialSession]) -> None:
-    """Write the network's graph to each TensorBoard; it is traced once, since it is the same for all."""
-    loggers = [logger for session in sessions for logger in session.recorder.loggers if hasattr(logger, "write_graph")]
-    for logger in loggers:
-        if logger is loggers[0]:
-            logger.log_graph(sessions[0].classifier)
-        elif loggers[0].traced_graph is not None:
-            logger.write_graph(loggers[0].traced_graph)
+    """Write the network's graph to each TensorBoard; it is traced once for all networks of one shape."""
+    traced: dict[str, Any] = {}
+    for session in sessions:
+        for logger in session.recorder.loggers:
+            if hasattr(logger, "write_graph"):
+                first = traced.setdefault(session.trial.pack_key, logger)
+                if logger is first:
+                    logger.log_graph(session.classifier)
+                elif first.traced_graph is not None:
+                    logger.write_graph(first.traced_graph)

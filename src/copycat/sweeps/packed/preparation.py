@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from copycat.records.run_loader import read_checkpoint
 from copycat.records.trial_file import ENDED, Trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.packed.eligibility import why_not_packable
+from copycat.sweeps.packed.layer_chain import Chain
 from copycat.sweeps.search.objectives import get_named_metrics
 from copycat.sweeps.trial_folder import find_run
 from copycat.training.checkpoints import CHECKPOINT_KEY
@@ -50,6 +52,8 @@ class PackedTrial:
     """Manifest of a run that was started before; empty if it was not."""
     checkpoint: dict[str, Any] | None = None
     """Checkpoint that such a run resumes from; None to start from epoch 0."""
+    lane: str = ""
+    """Kind of the network, in a pack of unlike ones."""
 
     @property
     def pack(self) -> list[int] | None:
@@ -69,11 +73,22 @@ class PackedTrial:
         """Return the epoch at which training starts."""
         return 0 if self.checkpoint is None else int(self.checkpoint[CHECKPOINT_KEY]["epoch"])
 
-    @property
+    @cached_property
     def pack_key(self) -> str:
-        """Return a key that is equal for trials that can be packed together: they differ in numbers alone."""
-        config, network = self.request.config, self.parts.classifier.network
-        data, class_weights = self.parts.data, self.parts.classifier.loss.class_weights
+        """Return a key that is equal for trials that differ in numbers alone."""
+        network = self.parts.classifier.network
+        shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
+        trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+        return self._describe([self._fixed_config(), shapes, trained])
+
+    def joint_key(self, network: Chain) -> str:
+        """Return a key that is equal for trials that differ in numbers, and in the layers of their networks."""
+        first, last = network.linear[0][1].in_features, network.linear[-1][1].out_features
+        return self._describe([{**self._fixed_config(), "model": None, "activation": None}, first, last])
+
+    def _fixed_config(self) -> dict[str, Any]:
+        """Return the configuration without what trials of a pack may differ in."""
+        config, class_weights = self.request.config, self.parts.classifier.loss.class_weights
         fixed = ("_target_", "interval", "monitor", "frequency")
         free = {
             "optimizer": {"_target_": config["optimizer"]["_target_"]},
@@ -83,12 +98,12 @@ class PackedTrial:
             "initialization": None,  # the weights are drawn already
             "seed": None,
         }
-        shapes = {name: list(tensor.shape) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
-        counts = [len(data.parts[part]) for part in ("train", "val")]
-        trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+        return {**config, **free}
+
+    def _describe(self, facts: list[Any]) -> str:
+        counts = [len(self.parts.data.parts[part]) for part in ("train", "val")]
         start = [self.epoch, self.finished, self.pack]
-        facts = [{**config, **free}, shapes, trained, counts, start, torch.get_default_dtype().__repr__()]
-        return json.dumps(facts, sort_keys=True, default=str)
+        return json.dumps([*facts, counts, start, repr(torch.get_default_dtype())], sort_keys=True, default=str)
 
 
 class Preparation:

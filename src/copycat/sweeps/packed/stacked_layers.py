@@ -62,6 +62,20 @@ class WideLinearFunction(torch.autograd.Function):
         )
 
 
+class SpanFunction(torch.autograd.Function):
+    """Compute outputs of units from coordinates; the gradient is in coordinates too."""
+
+    @staticmethod
+    def forward(ctx: Any, coordinates: Tensor, gram: Tensor, start: Tensor) -> Tensor:
+        """Return float32 [B, units]."""
+        return torch.addmm(start * coordinates[:, -1], gram, coordinates[:, :-1].t()).float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient's factors of the images of the batch, which are all images in their order."""
+        return torch.nn.functional.pad(gradients[0].t().double(), (0, 1)), None, None
+
+
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute F.linear, [N, I] and [O, I] -> [N, O], by oneDNN if possible.
 
@@ -95,6 +109,8 @@ class RandomStreams:
         self.places = torch.arange(count, device=device)
         self.place: Tensor | None = None
         """The trial's place, inside vmap."""
+        self.current = 0
+        """The trial's place, where trials run in turn."""
 
     def keep(self, places: Sequence[int]) -> None:
         """Drop the streams of all trials but these."""
@@ -123,10 +139,15 @@ class Noise(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         """Return factors [trials, ...] of zeros and 1 / (1 - p)."""
         one = x if in_dims[0] is None else x.select(in_dims[0], 0)
-        if one.device.type == "cuda":
-            return torch.stack(_draw_on_cuda(one, streams.generators, p)), 0
-        drawn = [torch.empty_like(one).bernoulli_(1 - p, generator=g) for g in streams.generators]
-        return torch.stack(drawn).div_(1 - p), 0
+        return draw_factors(one, streams.generators, p), 0
+
+
+def draw_factors(like: Tensor, generators: Sequence[torch.Generator], p: float) -> Tensor:
+    """Draw factors of dropout from each stream: [streams, ...] of zeros and 1 / (1 - p)."""
+    if like.device.type == "cuda":
+        return torch.stack(_draw_on_cuda(like, generators, p))
+    drawn = [torch.empty_like(like).bernoulli_(1 - p, generator=g) for g in generators]
+    return torch.stack(drawn).div_(1 - p)
 
 
 def _draw_on_cuda(like: Tensor, generators: Sequence[torch.Generator], p: float) -> list[Tensor]:

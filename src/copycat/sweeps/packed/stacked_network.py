@@ -1,8 +1,9 @@
 """Stack networks of one shape: their parameters become views of stacked tensors, and one pass runs all."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from copycat.models.losses import Loss
 from copycat.sweeps.packed import stacked_layers
 from copycat.sweeps.packed.stacked_layers import RandomStreams, replace_layers
+from copycat.sweeps.packed.storage import Home
 from copycat.training.captured_step import CapturedStep, is_capturable
 
 NamedTensors = dict[str, Tensor]
@@ -42,15 +44,21 @@ class StackedNetwork:
         for network in self.networks:
             network.to(device)
         self.streams = RandomStreams(len(networks), device)
-        self.skeleton = copy.deepcopy(networks[0]).to("meta")
-        replace_layers(self.skeleton, self.streams)
-        self.loss = copy.deepcopy(losses[0])
-        self._is_capturable = is_capturable(self.skeleton, self.loss, known_module=stacked_layers.__name__)
+        self.loss, self._losses = copy.deepcopy(losses[0]), list(losses)
+        self._is_capturable = self._prepare()
         weights = [loss.class_weights for loss in losses]
         self.weights: Tensor | None = None
         if weights[0] is not None:
             self.weights = torch.stack([weight for weight in weights if weight is not None]).to(device)
         self._stack_parameters()
+
+    def _prepare(self) -> bool:
+        """Prepare the network that runs all; return whether each step runs the same operations."""
+        self.skeleton = copy.deepcopy(self.networks[0]).to("meta")
+        replace_layers(self.skeleton, self.streams)
+        self.modules: list[nn.Module] = list(self.skeleton.modules())
+        """Layers that run, for all trials together."""
+        return is_capturable(self.skeleton, self.loss, known_module=stacked_layers.__name__)
 
     def _stack_parameters(self) -> None:
         parameters, buffers = stack_module_state(self.networks)
@@ -67,15 +75,34 @@ class StackedNetwork:
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
                 own.data = view
+        self._capture_anew()
+
+    def _capture_anew(self) -> None:
         self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Drop all trials but these."""
+    def home(self, name: str, place: int) -> Home:
+        """Return where a trial's parameter lies."""
+        return Home(name, slice(place, place + 1), ())
+
+    def refresh(self, place: int) -> None:
+        """Update the parameters of a trial's network, where they are not views."""
+
+    def pack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's optimizer state of a parameter in the form that the pack steps."""
+        return states
+
+    def unpack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's own optimizer state from what the pack steps."""
+        return states
+
+    def keep(self, places: Sequence[int]) -> "StackedNetwork":
+        """Drop all trials but these, and return the stack of them."""
         self.networks = [self.networks[place] for place in places]
         self.streams.keep(places)
         if self.weights is not None:
             self.weights = self.weights[list(places)]
         self._stack_parameters()
+        return self
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out].
@@ -117,3 +144,27 @@ class StackedNetwork:
         # ignore strides
         gradients = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
         return (losses.detach(), logits.detach(), *(gradient.contiguous() for gradient in gradients))
+
+    @property
+    def draws(self) -> bool:
+        """Return whether a layer draws random numbers, from the streams."""
+        return any(isinstance(module, nn.Dropout) for module in self.modules)
+
+    @property
+    def tensors(self) -> NamedTensors:
+        """Return the parameters, trained or frozen, in the order of a network's own."""
+        both = {**self.frozen, **self.parameters}
+        return {name: both[name].detach() for name, _ in self.networks[0].named_parameters()}
+
+    def norms(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the norm over all tensors of each trial, [trials]; they are named as parameters are."""
+        return compute_norms(list(tensors.values()))
+
+    def weight_norms(self, names: Iterable[str]) -> tuple[Tensor, NamedTensors]:
+        """Return the norm over all weights of each trial, [trials], and the norms of single parameters."""
+        tensors = self.tensors
+        return compute_norms(list(tensors.values())), {name: compute_norms([tensors[name]]) for name in names}
+
+    def clip(self, gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
+        """Clip each trial's gradients, as torch.nn.utils.clip_grad_norm_ or clip_grad_value_ do."""
+        return clip_gradients(gradients, most, by_norm=by_norm)

@@ -12,11 +12,12 @@ from copycat.data.loaders import Batch
 from copycat.data.streams import derive_seed
 from copycat.models.evaluator import Outputs, evaluate
 from copycat.models.metrics import Row
+from copycat.sweeps.packed.looped_network import LoopedNetwork
 from copycat.sweeps.packed.measurements import MetricsBuffer, PackStatistics
 from copycat.sweeps.packed.optimizer import JointOptimizer
-from copycat.sweeps.packed.stacked_layers import StackedDropout
-from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
+from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.trial_session import TrialSession
+from copycat.sweeps.packed.unlike_network import UnlikeNetwork, stack_networks
 from copycat.training.process_state import keep_memory
 
 MAX_CACHED_BYTES = 2**30
@@ -26,9 +27,10 @@ MAX_CACHED_BYTES = 2**30
 class PackBatches:
     """Load one batch for all trials where they share a loader, else a batch of each, stacked."""
 
-    def __init__(self, modules: Sequence[DataModule]) -> None:
-        """Load from the data module of each trial."""
+    def __init__(self, modules: Sequence[DataModule], *, augments_once: bool) -> None:
+        """Load from the data module of each trial; a batch may be augmented once for trials that share theirs."""
         self.modules = modules
+        self._augments_once = augments_once and all(data is modules[0] for data in modules)
         self._cached: dict[str, list[Batch]] = {}
 
     def load(self, part: str, epoch: int) -> Iterator[tuple[Batch, bool]]:
@@ -40,6 +42,9 @@ class PackBatches:
         augments = train and self.modules[0].augmentation is not None
         if all(loader is loaders[0] for loader in loaders) and not augments:
             yield from ((batch, True) for batch in loaders[0].batches(0, len(loaders[0])))
+            return
+        if augments and self._augments_once:
+            yield from ((self.modules[0].augment(b, epoch), True) for b in loaders[0].batches(0, len(loaders[0])))
             return
         varies = augments or loaders[0].batch_sampler.shuffle
         if not varies and part in self._cached:
@@ -66,10 +71,13 @@ class PackTrainer:
         """Stack the trials' networks and join their optimizers."""
         keep_memory()
         first = sessions[0]
-        self.stack = StackedNetwork(
+        self.stack = stack_networks(
             [session.classifier.network for session in sessions],
             [session.classifier.loss for session in sessions],
+            lanes=[session.trial.lane for session in sessions],
             device=device,
+            images=_find_span_images(sessions),
+            states=[session.span for session in sessions],
         )
         self.optimizers = JointOptimizer(
             [session.trainable for session in sessions], self.stack, like=first.classifier.create_optimizer
@@ -79,7 +87,7 @@ class PackTrainer:
         self.buffer = MetricsBuffer(steps=first.steps_per_epoch)
         self._accumulation: int = trainer["accumulate_grad_batches"]
         self._clip, self._by_norm = trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"] != "value"
-        self._has_dropout = any(isinstance(module, StackedDropout) for module in self.stack.skeleton.modules())
+        self._has_dropout = self.stack.draws
         self._connect(sessions)
 
     def keep(self, places: Sequence[int]) -> None:
@@ -87,14 +95,16 @@ class PackTrainer:
         sessions = [self.sessions[place] for place in places]
         for session in sessions:
             session.sync()
-        self.stack.keep(places)
+        self.stack = self.stack.keep(places)
         self.optimizers.set_trials([session.trainable for session in sessions], self.stack)
         self._connect(sessions)
 
     def _connect(self, sessions: Sequence[TrialSession]) -> None:
         """Connect the sessions to the joint optimizer, which has their optimizers' states."""
         self.sessions = sessions
-        self.batches = PackBatches([session.data for session in sessions])
+        # a stack of like networks keeps its product, and so its bits
+        augments_once = isinstance(self.stack, LoopedNetwork | UnlikeNetwork)
+        self.batches = PackBatches([session.data for session in sessions], augments_once=augments_once)
         for place, session in enumerate(sessions):
             session.sync = partial(self.optimizers.sync, place)
 
@@ -126,7 +136,7 @@ class PackTrainer:
         if measures:
             self.statistics.measure_gradients(gradients, self.stack, self.optimizers)
         if self._clip:
-            gradients = clip_gradients(gradients, self._clip, by_norm=self._by_norm)
+            gradients = self.stack.clip(gradients, self._clip, by_norm=self._by_norm)
         self.optimizers.step(gradients)
         if measures:
             self.statistics.measure_weights(epoch, self.stack)
@@ -134,7 +144,7 @@ class PackTrainer:
     def validate(self, epoch: int) -> list[Row]:
         """Return the validation metrics of each trial."""
         classifier = self.sessions[0].classifier
-        metrics, modules = classifier.metrics["val"], (self.stack.skeleton, self.stack.loss, classifier.loss)
+        metrics, modules = classifier.metrics["val"], [*self.stack.modules, self.stack.loss, classifier.loss]
         rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
         return rows
 
@@ -150,3 +160,11 @@ class PackTrainer:
         trials, images = logits.shape[:2]
         probability = self.sessions[0].classifier.loss.probability(logits.reshape(trials * images, -1))
         return probability.reshape(trials, images, *probability.shape[1:])
+
+
+def _find_span_images(sessions: Sequence[TrialSession]) -> Tensor | None:
+    """Return the images in whose span first weights stay; None where they do not, or where trials resume without it."""
+    first = sessions[0]
+    if any(session.trial.checkpoint is not None and not session.span for session in sessions):
+        return None
+    return find_span_images([each.data for each in sessions], first.optimizer, first.config["trainer"])

@@ -57,7 +57,9 @@ class TrialSession:
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
         schedule = configured["lr_scheduler"]
         self.scheduler: Any = schedule["scheduler"]
-        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops)
+        self.span: dict[str, Tensor] = {}
+        """Coordinates of the first weights and momenta, in a pack that trains these."""
+        self.checkpoints = TrialCheckpoints(recorder, self.optimizer, self.scheduler, loops, span=self.span)
         self.schedules_by_step = schedule["interval"] == "step"
         self.scheduler_monitor = str(schedule.get("monitor")) if isinstance(self.scheduler, ReduceLROnPlateau) else None
         self.trainable = Trainable(
@@ -65,6 +67,7 @@ class TrialSession:
             self.optimizer,
             LazyScheduler(self.scheduler),
             config=[config["optimizer"], config["scheduler"]],
+            lane=trial.lane,
             is_unshared=self.scheduler_monitor is not None,
         )
         self.sync: Callable[[], None] = lambda: None
@@ -158,6 +161,8 @@ class TrialSession:
         last = None
         try:
             if status == "completed":
+                if not all(parameter.is_contiguous() for parameter in self.classifier.network.parameters()):
+                    self.detach()  # in a padded layer; another layout could change bits when they are measured again
                 self._measure()
                 if self.ends_early:
                     self.recorder.record_early_end("trainer.max_time", Position(epoch))
