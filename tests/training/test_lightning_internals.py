@@ -28,6 +28,8 @@ TRAINER = (
     "_signal_connector._get_current_signal_handlers",
     "_checkpoint_connector._get_loops_state_dict",
     "fit_loop.restarting",
+    "_logger_connector._callback_metrics",
+    "_checkpoint_connector.dump_checkpoint",
     "fit_loop.min_epochs",
     "fit_loop.max_epochs",
     "fit_loop._data_fetcher",

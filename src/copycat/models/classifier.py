@@ -210,15 +210,16 @@ class Classifier(pl.LightningModule):
         row, _ = self._evaluate_batches(self.evaluated_stage, batches)
         self._store_evaluation(row)
 
-    def store_validation_loss(self, found: Evaluated) -> None:
-        """Store the loss alone of a validation whose scores `finish_validations` computes with those of other epochs.
+    def validation_loss(self, found: Evaluated) -> Tensor:
+        """Return the loss of a validation, whose scores `finish_validations` computes with those of other epochs.
 
         Raises:
             DivergedError: where it is not finite.
         """
-        loss = self.metrics["val"].join_losses(found.losses, found.sizes).to(recorded_dtype(found.probability))
+        losses = self.metrics["val"].join_losses(found.losses, found.sizes)
+        loss = losses.to(recorded_dtype(found.probability))[0]
         self._check_loss(loss.item())
-        self._update_callback_metrics({"val/loss": loss.item()})
+        return loss
 
     def finish_validations(self, found: Sequence[Evaluated]) -> list[Row]:
         """Return the rows of validations of the same images, and store the last one."""

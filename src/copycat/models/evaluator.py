@@ -53,7 +53,7 @@ def compute_outputs(
     forward: Callable[[BatchT], Outputs], batches: Iterable[BatchT], *, modules: Sequence[nn.Module]
 ) -> Evaluated:
     """Compute what `evaluate` measures."""
-    with _evaluation_mode(modules):
+    with evaluation_mode(modules):
         losses, sizes, predictions = list[Tensor](), list[int](), PredictionBuffer(dim=1)
         for loss, probability, label in map(forward, batches):
             losses.append(loss)
@@ -64,7 +64,7 @@ def compute_outputs(
 
 
 @contextmanager
-def _evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+def evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Turn training mode and gradients off, then restore each layer's own mode: a frozen one may have another."""
     modes = [(layer, layer.training) for module in modules for layer in module.modules()]
     for layer, _ in modes:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from copycat.config.atomic_write import write_whole
 from copycat.models.classifier import DivergedError
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import with_signature
+
+SCALARS = {bool, int, float, str, type(None)}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -65,7 +68,7 @@ def check_finite(checkpoint: Mapping[str, Any]) -> None:
 
 def is_finite(tensor: Tensor) -> bool:
     """Return whether all numbers are finite; a finite sum, which is computed much faster, says so."""
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    return isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
 
 
 def _write(path: Path, archive: bytes) -> None:
@@ -76,9 +79,11 @@ def _write(path: Path, archive: bytes) -> None:
 
 def deep_copy(value: Any) -> Any:
     """Copy containers and tensors, since training changes them, and a view would keep its whole base alive."""
+    if type(value) in SCALARS:  # first, as most values are
+        return value
     if isinstance(value, Tensor):
         return value.detach().clone()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: deep_copy(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [deep_copy(inner) for inner in value]

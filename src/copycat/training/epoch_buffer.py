@@ -82,7 +82,9 @@ class EpochBuffer:
         """Return whether a loss since the last call is not finite."""
         epochs, self._checked = [*self.ended[self._checked :], self.steps], len(self.ended)
         losses = [loss for steps in epochs for loss in steps.losses]
-        return bool(losses) and not is_finite(torch.stack(losses))
+        if not losses:
+            return False
+        return not is_finite(losses[0] if len(losses) == 1 else torch.stack(losses))
 
     def first_failure(self) -> tuple[Position, Tensor] | None:
         """Return position and value of the first loss that is not finite; None where there is none."""

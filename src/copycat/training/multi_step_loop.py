@@ -238,7 +238,7 @@ class MultiStepLoop(FitLoop):
     def _validate(self, epoch: int) -> None:
         """Evaluate the network; compute its scores with those of later epochs where no hook reads them now."""
         found = self._runner.validate(self.data.loader("val"))
-        self.classifier.store_validation_loss(found)
+        internals.get_stored_metrics(self.trainer)["val/loss"] = self.classifier.validation_loss(found)
         self.buffer.validated[epoch] = found
         if not self._scores_later:
             self.buffer.score()

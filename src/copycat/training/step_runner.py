@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +13,7 @@ from torch import Tensor
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
-from copycat.models.evaluator import Evaluated, Outputs, compute_outputs
+from copycat.models.evaluator import Evaluated, Outputs, compute_outputs, evaluation_mode
 from copycat.training.bare_steps import backward, find_step
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
@@ -127,20 +126,23 @@ class StepRunner:
 
     def validate(self, batches: Iterable[Any]) -> Evaluated:
         """Compute the outputs of the network on the batches of a validation."""
-        averaging, device = self.averaging, self.trainer.strategy.root_device
-        if self._validation is not None and averaging is None:  # captured layers do the same in training mode
-            return compute_outputs(self._replay_outputs, batches, modules=[self.classifier.loss])
-        with averaging.applied(self.network) if averaging else nullcontext():
-            forward = partial(self.classifier.compute_outputs, device=device)
-            return compute_outputs(forward, batches, modules=[self.network, self.classifier.loss])
+        if self._validation is not None and self.averaging is None:
+            return compute_outputs(self._replay_outputs, batches, modules=[])
+        with self.averaging.applied(self.network) if self.averaging else nullcontext():
+            return compute_outputs(self._compute_outputs_of, batches, modules=[])
 
     def _replay_outputs(self, batch: dict[str, Tensor]) -> Outputs:
-        image, label = batch["image"], batch["label"]
-        replayed: Outputs | None = self._validation(image, label) if self._validation is not None else None
-        return self._compute_outputs(image, label) if replayed is None else replayed
+        assert self._validation is not None
+        replayed: Outputs | None = self._validation(batch["image"], batch["label"])
+        return self._compute_outputs_of(batch) if replayed is None else replayed
+
+    def _compute_outputs_of(self, batch: dict[str, Tensor]) -> Outputs:
+        return self._compute_outputs(batch["image"], batch["label"])
 
     def _compute_outputs(self, image: Tensor, label: Tensor) -> Outputs:
-        return self.classifier.compute_outputs({"image": image, "label": label}, device=image.device)
+        with evaluation_mode([self.network, self.classifier.loss]):
+            device = self.trainer.strategy.root_device
+            return self.classifier.compute_outputs({"image": image, "label": label}, device=device)
 
     def _compute(self, image: Tensor, label: Tensor) -> tuple[Tensor | None, ...]:
         """Return loss, probabilities and gradients, these in order of memory, as autograd leaves them to optimizers."""
