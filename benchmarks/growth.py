@@ -87,7 +87,8 @@ def measure_trials(at: Path) -> Points:
             many = [f"seed=range({trials})", "hydra/launcher=packed", f"trainer.max_epochs={epochs}"]
             return ["-m", "data.side=64", "trainer.check_val_every_n_epoch=100", *many]
 
-        seconds = without_start(words, 2, EPOCHS, at) / trials
+        more = EPOCHS * max(1, 32 // trials)
+        seconds = without_start(words, 100, 100 + more, at) / trials
         plain = json.loads(subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), "1"]))
         points.append({"x": trials, "y": seconds * EPOCHS, "gflops": FLOPS / seconds / 1e9, "product": plain[0]})
         report("trials", points)

@@ -26,7 +26,7 @@ NO_HYDRA = {
     "data chekc": "expected one of fetch, check, draw, convert; got 'chekc'. Did you mean copycat data check?",
     "data fetch dogs": "expected one of cats; got 'dogs'",
     "data draw": "expected FOLDER; got none",
-    "data convert x": "expected TO, OVERRIDE; got none",
+    "data convert x": "expected TO; got none",
     "data convert nowhere to": "data convert: expected a folder, a file or an address; nowhere is not there",
     "data convert . to --to zip": "--to: expected one of shards, webdataset, lance, folder; got 'zip'",
     "data convert . to --rows 0": "--rows: expected a whole number from 1 to 1048576; got '0'",
