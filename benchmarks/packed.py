@@ -172,7 +172,7 @@ def against_peer(*, rounds: int, environment: Path, at: Path, terminal: bool) ->
         f"200 epochs {where}, the Lightning-and-Hydra project: {one:.1f} s for one trial, {more:.1f} s for each more;"
         f" median of {rounds}"
     )
-    for count, least in zip(counts, (15, 40), strict=True):
+    for count, least in zip(counts, (15, 40 if terminal else 60), strict=True):
         extrapolated = [one + (count - 1) * more for one, more in theirs]
         faster = ratio(extrapolated, mine[count])
         took = statistics.median(mine[count]), statistics.median(extrapolated)

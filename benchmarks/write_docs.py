@@ -31,6 +31,7 @@ TITLES = {
     "commands": "Commands that look at runs",
     "index": "The index of runs",
     "search_overhead": "A search's overhead",
+    "growth": "How costs grow",
     "launchers": "Launchers",
     "peers": "Peers",
 }
