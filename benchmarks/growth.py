@@ -65,7 +65,8 @@ FILES = {
     "conf/data/noise.yaml": "_target_: noise.data.Noise\nimages: 209\nclasses: 2\nside: 16\n",
 }
 WORDS = ("data=noise", "model=logistic", "optimizer=sgd", "logger=none", "callbacks=none", "trainer.threads=1")
-TRIALS, EPOCHS = (1, 4, 16, 64, 256, 1000), 200
+TRIALS, EPOCHS, VALIDATED = (1, 4, 16, 64, 256, 1000), 200, 100
+"""Trials of a pack; epochs that a trial's cost is stated for, and from one validation to the next."""
 IMAGES = (209, 1_000, 5_000, 20_000, 50_000, 200_000)
 CLASSES, CLASS_IMAGES = (2, 10, 100, 1_000), 10_000
 FOLDERS = (10, 100, 1_000, 10_000, 100_000)
@@ -80,22 +81,20 @@ def train(words: Sequence[str], at: Path) -> float:
     return run_process([sys.executable, "-m", "copycat", "train", *WORDS, *words], at=at).processor
 
 
-def without_start(words: Callable[[int], Sequence[str]], short: int, long: int, at: Path) -> float:
-    """Return the processor seconds of an epoch: of a long run less those of a short one."""
-    return (train(words(long), at) - train(words(short), at)) / (long - short)
+def seconds_per_epoch(words: Sequence[str], short: int, long: int, at: Path) -> float:
+    """Return the processor seconds of an epoch: of a long run less those of a short one, which has the same start."""
+    took = [train([*words, f"trainer.max_epochs={epochs}"], at) for epochs in (short, long)]
+    return (took[1] - took[0]) / (long - short)
 
 
 def measure_trials(at: Path) -> Points:
     """Train packs."""
     points: Points = []
     for trials in TRIALS:
-
-        def words(epochs: int, trials: int = trials) -> Sequence[str]:
-            many = [f"seed=range({trials})", "hydra/launcher=packed", f"trainer.max_epochs={epochs}"]
-            return ["-m", "data.side=64", "trainer.check_val_every_n_epoch=100", *many]
-
+        words = ["-m", f"seed=range({trials})", "hydra/launcher=packed"]
+        words += ["data.side=64", f"trainer.check_val_every_n_epoch={VALIDATED}"]
         more = EPOCHS * max(1, 32 // trials)
-        seconds = without_start(words, 100, 100 + more, at) / trials
+        seconds = seconds_per_epoch(words, VALIDATED, VALIDATED + more, at) / trials
         plain = json.loads(subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), "1"]))
         points.append({"x": trials, "y": seconds * EPOCHS, "gflops": FLOPS / seconds / 1e9, "product": plain[0]})
         report("trials", points)
@@ -106,12 +105,8 @@ def measure_images(at: Path) -> Points:
     """Train on more and more images."""
     points: Points = []
     for images in IMAGES:
-
-        def words(epochs: int, images: int = images) -> Sequence[str]:
-            return [f"data.images={images}", "data.batch_size=1000", f"trainer.max_epochs={epochs}"]
-
-        epochs = max(2, 1_000_000 // images)
-        points.append({"x": images, "y": without_start(words, 1, 1 + epochs, at) / images})
+        words, epochs = [f"data.images={images}", "data.batch_size=1000"], max(2, 1_000_000 // images)
+        points.append({"x": images, "y": seconds_per_epoch(words, 1, 1 + epochs, at) / images})
         report("images", points)
     return points
 
@@ -120,12 +115,8 @@ def measure_classes(at: Path) -> Points:
     """Train on more and more classes."""
     points: Points = []
     for classes in CLASSES:
-
-        def words(epochs: int, classes: int = classes) -> Sequence[str]:
-            data = [f"data.images={CLASS_IMAGES}", f"data.classes={classes}", "data.batch_size=1000"]
-            return [*data, f"trainer.max_epochs={epochs}", "loss=cross_entropy"]
-
-        points.append({"x": classes, "y": without_start(words, 1, 21, at)})
+        words = [f"data.images={CLASS_IMAGES}", f"data.classes={classes}", "data.batch_size=1000", "loss=cross_entropy"]
+        points.append({"x": classes, "y": seconds_per_epoch(words, 1, 21, at)})
         report("classes", points)
     return points
 

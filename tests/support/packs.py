@@ -52,3 +52,25 @@ def assert_losses_agree(packed: Path, alone: Path, trials: Iterable[int], *, rel
     """Require that trials of two sweeps have the same training losses up to rounding."""
     for number in map(str, trials):
         assert read_training_losses(packed / number) == pytest.approx(read_training_losses(alone / number), rel=rel)
+
+
+def train_packed_and_alone(*words: str, data: Path, at: Path) -> list[tuple[Path, Path]]:
+    """Run a sweep as one pack, and with each trial alone; return the folders of each trial.
+
+    Require that all trials were in the pack, left the same files, and ended with the same metrics up to rounding.
+    """
+    packed, alone = (
+        run_sweep(*words, PACKED, data=data, at=at / "packed"),
+        run_sweep(*words, data=data, at=at / "alone"),
+    )
+    count = len(read_trials(packed))
+    assert count == len(read_trials(alone)) > 1
+    pairs = [(packed / str(number), alone / str(number)) for number in range(count)]
+    for mine, other in pairs:
+        assert sorted(pack_of(mine)) == list(range(count))
+        a, b = (read_manifest(folder)["results"] for folder in (mine, other))
+        assert a["final"] == pytest.approx(b["final"], rel=1e-4, abs=1e-6)
+        assert a["steps"] == b["steps"]
+        names = [{str(p.relative_to(of)) for p in of.rglob("*") if "tfevents" not in p.name} for of in (mine, other)]
+        assert names[0] == names[1]
+    return pairs

@@ -12,7 +12,15 @@ from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from tests.support.commands import run_copycat
-from tests.support.packs import PACKED, assert_losses_agree, pack_of, read_trials, resume_sweep, run_sweep
+from tests.support.packs import (
+    PACKED,
+    assert_losses_agree,
+    pack_of,
+    read_trials,
+    resume_sweep,
+    run_sweep,
+    train_packed_and_alone,
+)
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import assert_same_bits, read_training_losses
 from tests.sweeps.packed.test_pack_session import kill_sweep
@@ -48,20 +56,9 @@ def with_dropout(*, in_features: int, hidden: Sequence[int], out_features: int, 
 @pytest.mark.parametrize("job", mark_slow(JOBS, fast=["rates", "dropout", "activations"]))
 def test_each_trial_of_an_unlike_pack_agrees_with_the_same_trial_alone(job: str, tiny: Path, tmp_path: Path) -> None:
     words = ["trainer.max_epochs=30", "trainer.check_val_every_n_epoch=5", *JOBS[job]]
-    packed = run_sweep(*words, PACKED, data=tiny, at=tmp_path / "packed")
-    alone = run_sweep(*words, data=tiny, at=tmp_path / "alone")
-    count = len(read_trials(packed))
-    assert count == len(read_trials(alone)) > 2
-    for number in range(count):
-        mine, other = packed / str(number), alone / str(number)
-        assert sorted(pack_of(mine)) == list(range(count))
+    for mine, other in train_packed_and_alone(*words, data=tiny, at=tmp_path):
         for row, single in zip(read_history(mine), read_history(other), strict=True):
             assert row == pytest.approx(single, rel=1e-5, abs=1e-6)
-        a, b = (read_manifest(folder) for folder in (mine, other))
-        assert a["results"]["final"] == pytest.approx(b["results"]["final"], rel=1e-4, abs=1e-6)
-        assert a["results"]["steps"] == b["results"]["steps"]
-        names = [{str(p.relative_to(at)) for p in at.rglob("*") if "tfevents" not in p.name} for at in (mine, other)]
-        assert names[0] == names[1]
         weights = [load_file(folder / "weights.safetensors") for folder in (mine, other)]
         torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
         ends = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (mine, other)]
