@@ -2,10 +2,8 @@
 
 import logging
 import os
-import platform
 import random
 import signal
-import subprocess
 import sys
 import threading
 import warnings
@@ -96,48 +94,3 @@ def test_the_log_of_a_run_recommends_no_other_package(tiny: Path, tmp_path: Path
     assert "max_epochs=1" in text
     assert "Tip" not in text
     assert "pypi.org" not in text
-
-
-# ----- memory that was let go: kept where steps ask for it again, and given back where training is done
-
-GNU = platform.libc_ver()[0] == "glibc"
-LARGE = 2**26
-"""Bytes: more than the C library keeps by itself."""
-PROGRAM = f"""
-import resource, sys
-from copycat.training.process_state import trim_memory, keep_memory
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-if sys.argv[1] == "kept":
-    keep_memory()
-b"x" * {LARGE}
-before = faults()
-for _ in range(8):
-    b"x" * {LARGE}
-again, held = faults() - before, resident()
-trim_memory()
-print(again * resource.getpagesize(), held - resident())
-"""
-
-
-def measure_memory(how: str) -> tuple[int, int]:
-    """Bytes that the system cleared for eight pieces of memory after a first one, and that it got back."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
-    cleared, back = done.stdout.split()
-    return int(cleared), int(back)
-
-
-@pytest.mark.skipif(not GNU, reason="another C library is left as it is")
-def test_freed_memory_is_reused_and_returned_on_request() -> None:
-    cleared, back = measure_memory("left")
-    assert cleared > 4 * LARGE  # or there is nothing to keep, and the rest shows nothing
-    assert back < LARGE / 2
-    cleared, back = measure_memory("kept")
-    assert cleared < LARGE / 2
-    assert back > LARGE / 2

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from copycat.config.malloc import trim_memory
 from copycat.data.batch_order import BatchOrder
 from copycat.data.loaders import Batch, ResumableLoader, to_float, with_place
 from copycat.data.split import Decoder, Subset
@@ -58,7 +59,11 @@ class DecodingLoader(ResumableLoader):
             worker_init_fn=partial(_begin_worker, os.getpid()),
             multiprocessing_context=find_start_method(self.dataset.images) if self.workers else None,
         )
-        for place, batch in enumerate(loader, first):
+        batches = iter(loader)
+        for place in range(first, len(order)):
+            batch = next(batches)
+            if place + 1 == len(order):
+                del batches  # workers end before the validation that follows the last batch starts others
             converted = cast(Batch, {**batch, "image": to_float(batch["image"], self.dtype)})
             yield with_place(converted, order, place)
 
@@ -89,8 +94,12 @@ def exit_with_parent(parent: int, worker: int, *, grace: float = 0.0) -> None:
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """Let a worker end with its parent, and share the parent's memory: a collection writes to all that it looks at."""
+    """Let a worker end with its parent, and share the parent's memory.
+
+    A collection would write to all that it looks at, and the worker would hold what its parent has freed.
+    """
     gc.freeze()
+    trim_memory()
     exit_with_parent(parent, worker)
 
 

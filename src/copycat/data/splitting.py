@@ -161,13 +161,23 @@ def _choose_groups(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.bool_]:
 def select_images(part: Part, indices: Indices) -> Part:
     """Return some images of a part, in the order given."""
     chosen = np.asarray(indices, dtype=np.int64)
-    images = part.images[torch.from_numpy(chosen)] if isinstance(part.images, Tensor) else _select(part.images, chosen)
-    encoded = None if part.encoded is None else _select(part.encoded, chosen)
+    names, encoded, images = select(part.names, chosen), part.encoded, part.images
+    # what is one object stays one, which saves memory
+    if isinstance(encoded, LazyImages) and encoded.files is part.names:
+        encoded = replace(encoded, files=names)
+    elif encoded is not None:
+        encoded = _select(encoded, chosen)
+    if isinstance(images, Tensor):
+        images = images[torch.from_numpy(chosen)]
+    elif encoded is not None and images is part.encoded:
+        images = encoded
+    else:
+        images = _select(images, chosen)
     return replace(
         part,
-        images=images if encoded is None or part.encoded is not part.images else encoded,  # of one memory
+        images=images,
         labels=part.labels[torch.from_numpy(chosen)],
-        names=select(part.names, chosen),
+        names=names,
         digests=select(part.digests, chosen),
         groups=None if part.groups is None else select(part.groups, chosen),
         encoded=encoded,

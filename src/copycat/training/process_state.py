@@ -1,13 +1,12 @@
 """Restore the state of the process after a run, so that a trial of a sweep gives the same bits as alone."""
 
-import ctypes
 import logging
 import os
 import random
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,27 +123,3 @@ def logged(file: Path) -> Iterator[None]:
             logger.handlers, logger.propagate = handlers, propagate
         root.setLevel(level)
         handler.close()
-
-
-# ----- memory of the C library: glibc alone
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of malloc.h
-
-
-def keep_memory() -> None:
-    """Keep freed memory for the next step.
-
-    By default, large blocks are returned to the system, which clears each page again: up to a sixth of a convolutional
-    network's step, and a tenth of a pack's.
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for most in (2**25, 2**30):  # mallopt(3): older versions accept the first at most
-            mallopt(M_MMAP_THRESHOLD, most)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def trim_memory() -> None:
-    """Return free memory to the system."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)

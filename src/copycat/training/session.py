@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.config.malloc import keep_memory, trim_memory
 from copycat.config.targets import instantiate_target
 from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
@@ -25,7 +26,7 @@ from copycat.training.lightning_internals import (
     set_fit_loop,
 )
 from copycat.training.multi_step_loop import install
-from copycat.training.process_state import keep_memory, set_deterministic, trim_memory
+from copycat.training.process_state import set_deterministic
 from copycat.training.ranks import ONE_RANK, Ranks
 from copycat.training.recorder import RunRecorder
 from copycat.training.result import RunResult

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copycat.config.malloc import keep_memory
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch
 from copycat.data.streams import derive_seed
@@ -18,7 +19,6 @@ from copycat.sweeps.packed.optimizer import JointOptimizer
 from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.sweeps.packed.unlike_network import UnlikeNetwork, stack_networks
-from copycat.training.process_state import keep_memory
 
 MAX_CACHED_BYTES = 2**30
 """Maximum bytes of stacked batches that are cached between epochs."""
