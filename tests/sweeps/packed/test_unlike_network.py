@@ -18,14 +18,17 @@ from tests.support.parameters import mark_slow
 
 CPU = torch.device("cpu")
 HIDDEN: Sequence[Sequence[int]] = ([], [3], [8], [5, 2], [2, 5], [7, 4, 3])
+ACTIVATIONS = nn.Sigmoid, nn.Tanh
 FAST = [torch.optim.SGD, torch.optim.AdamW]
 
 
-def make_networks(inputs: int = 12) -> list[nn.Module]:
+def make_networks(
+    inputs: int = 12, *, hidden_layers: Sequence[Sequence[int]] = HIDDEN, activations: Sequence[Any] = ACTIVATIONS
+) -> list[nn.Module]:
     """Make networks of unlike widths and depths, those of one lane together."""
     networks = list[nn.Module]()
-    for activation in (nn.Sigmoid, nn.Tanh):
-        for number, hidden in enumerate(HIDDEN):
+    for activation in activations:
+        for number, hidden in enumerate(hidden_layers):
             torch.manual_seed(number)
             networks.append(
                 mlp(style="subclass", in_features=inputs, hidden=hidden, out_features=1, activation=activation)
@@ -139,11 +142,14 @@ def test_unlike_networks_with_images_of_their_own_and_dropout_train_as_each_does
         torch.testing.assert_close(other.state_dict(), one.state_dict(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("hidden_layers", "activations"), [(HIDDEN, ACTIVATIONS), ([[5]] * 3, [nn.Tanh])])
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_first_weights_in_the_span_of_the_images_train_as_each_does_alone(nesterov: bool) -> None:
+def test_first_weights_in_the_span_of_the_images_train_as_each_does_alone(
+    nesterov: bool, hidden_layers: Sequence[Sequence[int]], activations: Sequence[Any]
+) -> None:
     image, label = torch.rand(6, 3, 4, 4), torch.arange(6) % 2
     settings: dict[str, Any] = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "nesterov": nesterov}
-    alone, packed = make_networks(inputs=48), make_networks(inputs=48)
+    alone, packed = (make_networks(48, hidden_layers=hidden_layers, activations=activations) for _ in range(2))
     theirs, ours = [[torch.optim.SGD(n.parameters(), **settings) for n in each] for each in (alone, packed)]
     for place, (network, optimizer) in enumerate(zip(alone, theirs, strict=True)):
         train_alone(network, optimizer, image, label, seed=place)

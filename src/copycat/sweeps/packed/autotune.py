@@ -124,7 +124,8 @@ def _time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torc
     networks = [copy.deepcopy(trial.classifier.network) for trial, _ in trials]
     losses = [trial.classifier.loss for trial, _ in trials]
     optimizers = [classifier.make_optimizer(network.parameters()) for network in networks]
-    images = find_span_images([trial.data for trial, _ in trials], optimizers[0], parts.config["trainer"])
+    modules, settings = [trial.data for trial, _ in trials], parts.config["trainer"]
+    images = find_span_images(modules, optimizers[0], settings, device=device)
     states: list[dict[str, torch.Tensor]] = [{} for _ in networks]
     stack = stack_networks(networks, losses, lanes=lanes, device=device, images=images, states=states)
     schedules = [LazyScheduler(classifier.make_scheduler(optimizer)) for optimizer in optimizers]

@@ -34,6 +34,10 @@ class Chain:
         kinds = ["Linear" if isinstance(layer, nn.Linear) else repr(layer) for layer in self.layers]
         return repr(list(zip(self.names, kinds, strict=True)))
 
+    def of(self, network: nn.Module) -> "Chain":
+        """Return the chain of another network of the same kind."""
+        return Chain(self.names, [network.get_submodule(name) for name in self.names])
+
 
 def read_chain(network: nn.Module) -> Chain | None:
     """Return the chain that a network is; None where it is another one, or where torch.fx cannot tell."""

@@ -70,8 +70,12 @@ class Span:
         return squares.clamp(min=0).float()
 
 
-def find_span_images(modules: Sequence[DataModule], optimizer: Optimizer, trainer: Mapping[str, Any]) -> Tensor | None:
+def find_span_images(
+    modules: Sequence[DataModule], optimizer: Optimizer, trainer: Mapping[str, Any], *, device: torch.device
+) -> Tensor | None:
     """Return the images [n, …] that every step of all trials sees; None where weights do not stay in their span."""
+    if device.type == "mps":  # it has no float64
+        return None
     data = modules[0]
     clips_values = trainer["gradient_clip_val"] and trainer["gradient_clip_algorithm"] == "value"
     if type(optimizer) is not SGD or clips_values or torch.get_default_dtype() != torch.float32:

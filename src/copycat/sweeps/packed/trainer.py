@@ -76,7 +76,7 @@ class PackTrainer:
             [session.classifier.loss for session in sessions],
             lanes=[session.trial.lane for session in sessions],
             device=device,
-            images=_find_span_images(sessions),
+            images=_find_span_images(sessions, device),
             states=[session.span for session in sessions],
         )
         self.optimizers = JointOptimizer(
@@ -162,9 +162,10 @@ class PackTrainer:
         return probability.reshape(trials, images, *probability.shape[1:])
 
 
-def _find_span_images(sessions: Sequence[TrialSession]) -> Tensor | None:
+def _find_span_images(sessions: Sequence[TrialSession], device: torch.device) -> Tensor | None:
     """Return the images in whose span first weights stay; None where they do not, or where trials resume without it."""
     first = sessions[0]
     if any(session.trial.checkpoint is not None and not session.span for session in sessions):
         return None
-    return find_span_images([each.data for each in sessions], first.optimizer, first.config["trainer"])
+    modules = [each.data for each in sessions]
+    return find_span_images(modules, first.optimizer, first.config["trainer"], device=device)

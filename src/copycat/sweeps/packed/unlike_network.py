@@ -40,17 +40,19 @@ class UnlikeNetwork(StackedNetwork):
         networks: Sequence[nn.Module],
         losses: Sequence[Loss],
         *,
+        lanes: Sequence[str],
         device: torch.device,
         images: Tensor | None = None,
         states: Sequence[NamedTensors] = (),
     ) -> None:
-        """Stack the parameters on the device."""
+        """Stack the parameters on the device; `lanes` has the kind of each network's chain."""
+        self._lane_names = lanes
         self._images, self._states = None if images is None else images.to(device), states
         self.span: Span | None = None
         super().__init__(networks, losses, device=device)
 
     def _prepare(self) -> bool:
-        self._chains = chains = [_read(network) for network in self.networks]
+        self._chains = chains = _read_chains(self.networks, self._lane_names)
         starts = [0, *accumulate(chain.linear[0][1].out_features for chain in chains)]
         self._rows = [slice(start, stop) for start, stop in pairwise(starts)]
         """Units of each trial's first layer."""
@@ -139,11 +141,11 @@ class UnlikeNetwork(StackedNetwork):
     def keep(self, places: Sequence[int]) -> StackedNetwork:
         """Return a stack of these trials alone."""
         networks, losses = [self.networks[place] for place in places], [self._losses[place] for place in places]
-        device = self.streams.places.device
+        lanes, device = [self._lane_names[place] for place in places], self.streams.places.device
         if self.span is not None:
             states = [self._states[place] for place in places]
-            return UnlikeNetwork(networks, losses, device=device, images=self._images, states=states)
-        return stack_networks(networks, losses, lanes=[self._chains[n].kind for n in places], device=device)
+            return UnlikeNetwork(networks, losses, lanes=lanes, device=device, images=self._images, states=states)
+        return stack_networks(networks, losses, lanes=lanes, device=device)
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out], as `StackedNetwork` does."""
@@ -229,10 +231,15 @@ class UnlikeNetwork(StackedNetwork):
         return clipped
 
 
-def _read(network: nn.Module) -> Chain:
-    chain = read_chain(network)
-    assert chain is not None, "only chains of layers are joined"
-    return chain
+def _read_chains(networks: Sequence[nn.Module], lanes: Sequence[str]) -> list[Chain]:
+    """Return the chain of each network; one of each lane is read, since that traces a pass."""
+    known = dict[str, Chain]()
+    for network, lane in zip(networks, lanes, strict=True):
+        if lane not in known:
+            chain = read_chain(network)
+            assert chain is not None, "only chains of layers are joined"
+            known[lane] = chain
+    return [known[lane].of(network) for network, lane in zip(networks, lanes, strict=True)]
 
 
 def stack_networks(
@@ -246,9 +253,10 @@ def stack_networks(
 ) -> StackedNetwork:
     """Stack networks, like ones as one; those that differ in widths or in `lanes` must be chains of layers.
 
-    `images` and `states` are those of `UnlikeNetwork`.
+    `images` and `states` are those of `UnlikeNetwork`, which like networks form too where they have lanes and images.
     """
     shapes = [[(name, parameter.shape) for name, parameter in network.named_parameters()] for network in networks]
-    if len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes):
+    is_like = len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes)
+    if is_like and (images is None or not lanes[0]):
         return stack_like(networks, losses, device=device)
-    return UnlikeNetwork(networks, losses, device=device, images=images, states=states)
+    return UnlikeNetwork(networks, losses, lanes=lanes, device=device, images=images, states=states)
