@@ -1,6 +1,5 @@
 """Stacked networks and joint optimizers agree with single ones up to rounding."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
-from copycat.sweeps.packed.looped_network import LoopedNetwork, stack_like
+from copycat.sweeps.packed.looped_network import LoopedNetwork
 from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
 from copycat.training.lazy_scheduler import LazyScheduler
@@ -139,14 +138,6 @@ def test_batch_norm_and_dropout_are_separate_per_trial(network_kind: type[Stacke
     for one, other in zip(alone, packed, strict=True):
         for name, tensor in one.state_dict().items():
             assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-4, atol=1e-5), name
-
-
-def test_networks_with_convolutions_step_in_turn_and_others_as_one() -> None:
-    found = [
-        stack_like([copy.deepcopy(network)] * 2, [BCE(), BCE()], device=torch.device("cpu"))
-        for network in (ConvolutionalNetwork(), two_layers(1))
-    ]
-    assert [type(stack) for stack in found] == [LoopedNetwork, StackedNetwork]
 
 
 def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_folder: Path) -> None:

@@ -45,7 +45,7 @@ def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int,
     """
     most = min(most, _max_open_folders())
     if is_unlike or runs_in_turn(trials[0][0].classifier.network, device):
-        return _fit(trials, tried=most if is_unlike else 1, most=most, device=device)
+        return _fit(trials, tried=most if is_unlike else torch.get_num_threads(), most=most, device=device)
     seconds_per_trial, size, room = dict[int, float](), 1, 0.0
     while True:
         size = min(size, most)

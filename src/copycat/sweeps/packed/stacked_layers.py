@@ -109,8 +109,6 @@ class RandomStreams:
         self.places = torch.arange(count, device=device)
         self.place: Tensor | None = None
         """The trial's place, inside vmap."""
-        self.current = 0
-        """The trial's place, where trials run in turn."""
 
     def keep(self, places: Sequence[int]) -> None:
         """Drop the streams of all trials but these."""
