@@ -53,6 +53,12 @@ def test_workers_go_on_where_a_state_says(kind: int) -> None:
     assert are_equal(epoch_of(loader, 1), epoch_of(make_loader(0), 1)[3:])
 
 
+def test_workers_end_with_the_last_batch_before_a_validation_starts_others() -> None:
+    left = [len(multiprocessing.active_children()) for _ in make_loader(2)]
+    assert left[0] == 2
+    assert left[-1] == 0
+
+
 def test_images_of_batches_that_were_given_before_are_not_decoded_again() -> None:
     asked: list[int] = []
 

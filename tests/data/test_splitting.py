@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
+from copycat.data.lazy_images import LazyImages
 from copycat.data.quality import check_data
 from copycat.data.sources.cats import Cats
+from copycat.data.sources.folder import Folder
 from copycat.data.split import Decoder, Part, Subset, digest
 from copycat.data.splitting import split
 from tests.support.parts import make_part
@@ -98,6 +101,16 @@ def test_images_that_are_decoded_on_demand_are_cut_alike() -> None:
         assert isinstance(side.images, Subset)
         assert side.images.shape == (len(side), 3, 1, 1)
         assert list_pixels(side) == list_pixels(split_pool(in_memory, fold=3)[name])
+
+
+def test_files_that_are_names_too_are_kept_once(tiny: Path) -> None:
+    pool = Folder(root=str(tiny / "train"), image_size=8, memory_mb=0).load()["train"]
+    for side in split_pool(pool).values():
+        assert isinstance(side.images, LazyImages)
+        assert side.encoded is side.images
+        assert side.names is side.images.files
+        assert [pool.names.index(name) for name in side.names] == sorted(map(pool.names.index, side.names))
+        assert [digest(side.images[index]) for index in range(len(side))] == side.digests
 
 
 # ----- folds
