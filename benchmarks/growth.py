@@ -1,20 +1,22 @@
 """Measure how costs grow with trials, images, classes, run folders, and the trials of a study.
 
-    python benchmarks/growth.py [trials images classes folders study] [--to growth.json]
+    python benchmarks/growth.py [trials images classes folders study] [--most 200000] [--to growth.json]
 
 Trains logistic regression on noise. `trials`: seconds of the processor a trial, trained as one network on 209 images of
-64×64×3 for 200 epochs, and the rate of its matrix products beside that of a plain one of the same size. `images`: those
-of an epoch an image, of 16×16×3, in batches of 1,000. `classes`: those of an epoch of 10,000 images. `folders`: seconds
-of `copycat runs --best`, the first time and later. `study`: seconds from one trial's start to the next one's in an
-Optuna sweep of trials of one epoch, which is nearly all overhead. Costs of a whole process are taken off by a second,
-shorter run. What is measured goes to the file of --to, and the picture of all in it to --picture.
+64×64×3 for 200 epochs, by SGD and by Adam; of Adam, whose steps are bound by arithmetic and memory, also the GFLOP/s of
+its matrix products and the GB/s that it reads and writes, beside a plain product and a plain read of the same size.
+`images`: seconds of an epoch an image, of 16×16×3, in batches of 1,000. `classes`: those of an epoch of 10,000 images.
+`folders`: seconds of `copycat runs --best`, the first time and later. `study`: seconds from one trial's start to the
+next one's in an Optuna sweep of trials of one epoch, which is nearly all overhead. Costs of a whole process are taken
+off by a second, shorter run. --most bounds all counts. What is measured goes to the file of --to, and the picture of
+all in it to --picture.
 
 ![Costs by trials, images, classes, run folders and trials of a study](../images/growth.png)
 
-Where the curves bend: a trial of a pack costs less until the product of all first layers reaches the processor's
-rate, and from 256 on its metrics and records count, which no pack shares; few images do not fill an epoch's fixed
-cost, and from the second batch on images are copied in random order; classes cost arithmetic once the output layer
-outweighs the reading of images; TPE reads all earlier trials for each new one.
+Where the curves bend: a trial of a pack by Adam costs less until the products of all first layers reach the processor's
+rate; by SGD its first layer costs next to nothing, and its metrics and records are left, which no pack shares; few
+images do not fill an epoch's fixed cost, and from the second batch on images are copied in random order; classes cost
+arithmetic once the output layer outweighs the reading of images; TPE reads all earlier trials for each new one.
 """
 
 import argparse
@@ -64,15 +66,17 @@ FILES = {
     "noise/data.py": DATA,
     "conf/data/noise.yaml": "_target_: noise.data.Noise\nimages: 209\nclasses: 2\nside: 16\n",
 }
-WORDS = ("data=noise", "model=logistic", "optimizer=sgd", "logger=none", "callbacks=none", "trainer.threads=1")
+WORDS = ("data=noise", "model=logistic", "logger=none", "callbacks=none", "trainer.threads=1")
 TRIALS, EPOCHS, VALIDATED = (1, 4, 16, 64, 256, 1000), 200, 100
 """Trials of a pack; epochs that a trial's cost is stated for, and from one validation to the next."""
 IMAGES = (209, 1_000, 5_000, 20_000, 50_000, 200_000)
 CLASSES, CLASS_IMAGES = (2, 10, 100, 1_000), 10_000
 FOLDERS = (10, 100, 1_000, 10_000, 100_000)
-STUDY = 10_000
+STUDY = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 FLOPS = 4 * 209 * 12288
 """Of a trial's epoch: its two products with the images, forward and backward."""
+BYTES, BYTES_SHARED = 36 * 12288, 8 * 209 * 12288
+"""That a trial's epoch by Adam reads and writes, of weights, gradients and moments; and that a pack reads of images."""
 Points = list[dict[str, float]]
 
 
@@ -87,46 +91,57 @@ def seconds_per_epoch(words: Sequence[str], short: int, long: int, at: Path) -> 
     return (took[1] - took[0]) / (long - short)
 
 
-def measure_trials(at: Path) -> Points:
+def bounded(counts: Sequence[int], most: int) -> list[int]:
+    """Return the counts that are not above the bound."""
+    return [count for count in counts if count <= most]
+
+
+def measure_trials(at: Path, most: int) -> Points:
     """Train packs."""
     points: Points = []
-    for trials in TRIALS:
+    for trials in bounded(TRIALS, most):
         words = ["-m", f"seed=range({trials})", "hydra/launcher=packed"]
         words += ["data.side=64", f"trainer.check_val_every_n_epoch={VALIDATED}"]
         more = EPOCHS * max(1, 32 // trials)
-        seconds = seconds_per_epoch(words, VALIDATED, VALIDATED + more, at) / trials
-        plain = json.loads(subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), "1"]))
-        points.append({"x": trials, "y": seconds * EPOCHS, "gflops": FLOPS / seconds / 1e9, "product": plain[0]})
+        sgd, adam = (
+            seconds_per_epoch([*words, f"optimizer={name}"], VALIDATED, VALIDATED + more, at)
+            for name in ("sgd", "adam")
+        )
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+        plain = subprocess.check_output([sys.executable, "-c", PLAIN, str(trials), "1"], env=one_thread)
+        point = {"x": trials, "y": sgd / trials * EPOCHS, "adam": adam / trials * EPOCHS}
+        rates = {"gflops": FLOPS * trials / adam / 1e9, "gbs": (BYTES * trials + BYTES_SHARED) / adam / 1e9}
+        points.append(point | rates | dict(zip(("product", "read"), json.loads(plain), strict=True)))
         report("trials", points)
     return points
 
 
-def measure_images(at: Path) -> Points:
+def measure_images(at: Path, most: int) -> Points:
     """Train on more and more images."""
     points: Points = []
-    for images in IMAGES:
+    for images in bounded(IMAGES, most):
         words, epochs = [f"data.images={images}", "data.batch_size=1000"], max(2, 1_000_000 // images)
         points.append({"x": images, "y": seconds_per_epoch(words, 1, 1 + epochs, at) / images})
         report("images", points)
     return points
 
 
-def measure_classes(at: Path) -> Points:
+def measure_classes(at: Path, most: int) -> Points:
     """Train on more and more classes."""
     points: Points = []
-    for classes in CLASSES:
+    for classes in bounded(CLASSES, most):
         words = [f"data.images={CLASS_IMAGES}", f"data.classes={classes}", "data.batch_size=1000", "loss=cross_entropy"]
         points.append({"x": classes, "y": seconds_per_epoch(words, 1, 21, at)})
         report("classes", points)
     return points
 
 
-def measure_folders(at: Path) -> Points:
+def measure_folders(at: Path, most: int) -> Points:
     """Read more and more run folders."""
     points, root = Points(), at / "sweep"
     train(["-m", "seed=0,1", "trainer.max_epochs=2", f"sweep.folder={root}"], at)
     trial = json.loads((root / "0" / "trial.json").read_text())
-    for folders, following in pairwise((2, *FOLDERS)):
+    for folders, following in pairwise((2, *bounded(FOLDERS, most))):
         for number in range(folders, following):
             shutil.copytree(root / "0", root / str(number), copy_function=os.link)
             (root / str(number) / "trial.json").unlink()
@@ -142,22 +157,23 @@ def measure_folders(at: Path) -> Points:
     return points
 
 
-def measure_study(at: Path) -> Points:
+def measure_study(at: Path, most: int) -> Points:
     """Run one long Optuna sweep."""
-    folder = at / "study"
-    words = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={STUDY}", "optimizer.lr=tag(log,interval(1e-4,1))"]
+    folder, ends = at / "study", bounded(STUDY, most)
+    words = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={ends[-1]}", "optimizer.lr=tag(log,interval(1e-4,1))"]
     words += ["hydra/launcher=basic", "data.images=16", "data.side=1", "trainer.max_epochs=1"]
     train(["-m", *words, f"sweep.folder={folder}"], at)
-    records = (json.loads((folder / str(number) / "trial.json").read_text()) for number in range(STUDY))
+    records = (json.loads((folder / str(number) / "trial.json").read_text()) for number in range(ends[-1]))
     started = [datetime.fromisoformat(record["started"]).timestamp() for record in records]
     gaps = [after - before for before, after in pairwise(started)]
-    ends = [10, 30, 100, 300, 1_000, 3_000, 10_000]
-    points = [{"x": end, "y": median(gaps[max(1, end - max(9, end // 10)) : end])} for end in ends if end <= STUDY]
-    report("study", points)
+    points: Points = []
+    for end in ends:
+        points.append({"x": end, "y": median(gaps[max(1, end - max(9, end // 10)) : end])})
+        report("study", points)
     return points
 
 
-PARTS: Mapping[str, Callable[[Path], Points]] = {
+PARTS: Mapping[str, Callable[[Path, int], Points]] = {
     "trials": measure_trials,
     "images": measure_images,
     "classes": measure_classes,
@@ -171,12 +187,15 @@ AXES = {
     "folders": ("run folders", "s, copycat runs", 1.0),
     "study": ("trials of a study", "ms from trial to trial", 1e3),
 }
+LINES = {"trials": {"y": "SGD", "adam": "Adam"}, "folders": {"y": "nothing changed", "first": "the first time"}}
+"""Lines of a part that has several."""
 
 
 def report(part: str, points: Points) -> None:
     """Print the last point."""
     _, unit, factor = AXES[part]
-    rest = "".join(f"  {name} {value:.3g}" for name, value in points[-1].items() if name not in "xy")
+    scaled = {name: value * (factor if name in LINES.get(part, {}) else 1.0) for name, value in points[-1].items()}
+    rest = "".join(f"  {name} {value:.3g}" for name, value in scaled.items() if name not in "xy")
     print(f"{part:8} {points[-1]['x']:8,.0f}  {factor * points[-1]['y']:10.3f} {unit}{rest}", flush=True)
 
 
@@ -187,24 +206,27 @@ def draw(found: Mapping[str, Points], picture: Path) -> None:
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(12, 6.5), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(15, 6.5), layout="constrained")
     for place, (part, (label, unit, factor)) in zip(axes.flat, AXES.items(), strict=False):
         points = found.get(part, [])
-        place.loglog([p["x"] for p in points], [factor * p["y"] for p in points], "o-", label=part)
-        if part == "folders":
-            place.loglog([p["x"] for p in points], [p["first"] for p in points], "s--", label="the first time")
-            place.legend()
+        for key, text in LINES.get(part, {"y": part}).items():
+            place.loglog([p["x"] for p in points], [factor * p[key] for p in points], "o-", label=text)
         place.set(xlabel=label, ylabel=unit)
         low, high = place.get_ylim()
         if high < 10 * low:  # as many decades as growth could have shown
             place.set_ylim(low / 3, high * 3)
         place.grid(alpha=0.3)
-    last, points = axes.flat[5], found.get("trials", [])
-    for key, style, name in (("gflops", "o-", "a pack"), ("product", "k--", "a plain product")):
-        last.loglog([p["x"] for p in points], [p[key] for p in points], style, label=name)
-    last.set(xlabel=AXES["trials"][0], ylabel="GFLOP/s")
-    last.grid(alpha=0.3)
-    last.legend()
+        if part in LINES:
+            place.legend()
+    points = found.get("trials", [])
+    rates = ("GFLOP/s", "gflops", "product"), ("GB/s", "gbs", "read")
+    for place, (unit, own, plain) in zip(axes.flat[5:7], rates, strict=True):
+        for key, style, name in ((own, "o-", "a pack, by Adam"), (plain, "k--", f"a plain {plain}")):
+            place.loglog([p["x"] for p in points], [p[key] for p in points], style, label=name)
+        place.set(xlabel=AXES["trials"][0], ylabel=unit)
+        place.grid(alpha=0.3)
+        place.legend()
+    axes.flat[7].remove()
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110, metadata={"Software": None})
 
@@ -213,6 +235,7 @@ def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--most", type=int, default=max(IMAGES), help="largest count to measure")
     parser.add_argument("--to", type=Path, default=Path("outputs/benchmarks/growth.json"), help="JSON of the points")
     parser.add_argument("--picture", type=Path, default=Path("docs/images/growth.png"))
     options = parser.parse_args()
@@ -227,7 +250,7 @@ def main() -> None:
             for name, text in FILES.items():
                 (at / name).parent.mkdir(parents=True, exist_ok=True)
                 (at / name).write_text(text)
-            found[part] = PARTS[part](at)
+            found[part] = PARTS[part](at, options.most)
         options.to.parent.mkdir(parents=True, exist_ok=True)
         options.to.write_text(json.dumps(found, indent=1))
     draw(found, options.picture)
