@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
@@ -32,6 +32,7 @@ MANAGED_KEYS = {
 """Keys of Hydra that would create folders beside the run folder, with a hint for each."""
 _PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
 """A regular expression as the shell passes it, whose characters Hydra's grammar would refuse."""
+_PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=[\w.+-]+")
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -54,7 +55,9 @@ def parse_overrides(words: Sequence[str], loader: ConfigLoaderImpl) -> list[Over
 
 
 def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
-    parser = OverridesParser.create(config_loader=loader)
+    if override := parse_plain(word):
+        return override
+    parser = OverridesParser(_make_functions(), loader)
     try:
         try:
             override = parser.parse_overrides([word])[0]
@@ -71,6 +74,21 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
     if override.package is not None:
         raise UserError(f"expected {override.key_or_group}=VALUE, without an @; got {word!r}.")
     return override
+
+
+@lru_cache(1024)  # a trial's words are parsed where it is proposed, and where it is run
+def parse_plain(word: str) -> Override | None:
+    """Parse an override of one word or number, which needs no loader; None where it is another one, or none."""
+    if not _PLAIN.fullmatch(word):
+        return None
+    try:
+        return OverridesParser(_make_functions()).parse_overrides([word])[0]
+    except HydraException:
+        return None
+
+
+_make_functions = cache(create_functions)
+"""Return the functions of Hydra's grammar, whose signatures Hydra would inspect for each word."""
 
 
 def _hint(word: str, loader: ConfigLoaderImpl) -> str:

@@ -113,14 +113,16 @@ class SamplerFactory:
                 )
             self._more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
         self._build(build_target, 0)
+        self._tpe: SharedTPESampler | None = None
         if target is TPESampler and "seed" in self._node:
             self._node["_target_"] = f"{SharedTPESampler.__module__}.{SharedTPESampler.__qualname__}"
             self._more["finished"] = FinishedTrials()
+            self._tpe = self._build(instantiate_target, 0)
 
     def make(self, number: int, parameter: str = "") -> Any:
         """Make the sampler of a trial, or of one of its parameters."""
         seed = derive_seed("sampler", self._seed, number, *([parameter] if parameter else [])) % 2**31
-        return self._build(instantiate_target, seed)
+        return self._build(instantiate_target, seed) if self._tpe is None else self._tpe.seeded(seed)
 
     def _build(self, build: Callable[..., Any], seed: int) -> Any:
         node, more = self._node, self._more

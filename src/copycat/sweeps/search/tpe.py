@@ -5,13 +5,15 @@ what it computes of earlier trials, and a sweep makes a sampler for each trial, 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe import sampler as optuna_tpe
+from optuna.search_space import IntersectionSearchSpace
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -26,10 +28,21 @@ class SharedTPESampler(TPESampler):
         """Take the finished trials, and the seed and settings of Optuna's sampler."""
         super().__init__(**settings)
         self._finished = finished
-        self._rng = _SeededRandomState(seed)
+        self._start(seed)
+
+    def seeded(self, seed: int) -> Self:
+        """Return a sampler of the same settings with another seed, in a tenth of the time of making one."""
+        other = copy(self)
+        other._start(seed)
+        return other
+
+    def _start(self, seed: int) -> None:
+        """Make all that a sampler changes as it proposes."""
+        self._rng, self._random_sampler = _SeededRandomState(seed), RandomSampler()
         self._random_sampler._rng = _SeededRandomState(seed)
-        if self._group_decomposed_search_space is not None:
-            self._group_decomposed_search_space = _SharedSearchSpace(finished)
+        self._search_space, self._search_space_group = IntersectionSearchSpace(include_pruned=True), None
+        if self._group:
+            self._group_decomposed_search_space = _SharedSearchSpace(self._finished)
 
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Do what the method of Optuna's sampler does; several objectives are left to it."""
