@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -32,7 +33,8 @@ MANAGED_KEYS = {
 """Keys of Hydra that would create folders beside the run folder, with a hint for each."""
 _PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
 """A regular expression as the shell passes it, whose characters Hydra's grammar would refuse."""
-_PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=[\w.+-]+")
+_PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=([\w.+-]+|'[\w./+-]+')")
+_NUMBER = re.compile(r"([A-Za-z_][\w.]*=)(-?(?:0|[1-9][0-9]*)(\.[0-9]+(?:e-?[0-9]+)?)?)")
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -81,6 +83,9 @@ def parse_plain(word: str) -> Override | None:
     """Parse an override of one word or number, which needs no loader; None where it is another one, or none."""
     if not _PLAIN.fullmatch(word):
         return None
+    number = _NUMBER.fullmatch(word)
+    if number and (like := parse_plain(f"{number[1]}x")):  # the grammar takes a millisecond for each word
+        return replace(like, _value=(float if number[3] else int)(number[2]), input_line=word)
     try:
         return OverridesParser(_make_functions()).parse_overrides([word])[0]
     except HydraException:
