@@ -71,10 +71,12 @@ def propose(make: Callable[[int], TPESampler], directions: list[Direction]) -> l
     return study.trials
 
 
-CASES: list[tuple[str, list[Direction]]] = [
-    *((name, ["minimize"]) for name in SETTINGS),
-    *((name, ["maximize"]) for name in ("the default", "constraints")),
-    *((name, ["minimize", "maximize"]) for name in ("parameters alone", "constraints")),
+MINIMIZE: list[Direction] = ["minimize"]
+MAXIMIZE: list[Direction] = ["maximize"]
+CASES = [
+    *[(name, MINIMIZE) for name in SETTINGS],
+    *[(name, MAXIMIZE) for name in ("the default", "constraints")],
+    *[(name, [*MINIMIZE, *MAXIMIZE]) for name in ("parameters alone", "constraints")],
 ]
 
 
