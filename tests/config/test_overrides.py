@@ -12,7 +12,7 @@ NUMBERS = [
     *("0", "-0", "7", "-12", "12345678901234567890", "0.0", "-0.0", "1e-05", "5e-324", "1e+16", "1.5E3", "1e5"),
     *("007", "00.5", "01.5e-03", "+3", "1_0", "1_0.5", "1.", ".5", "--2", "1-2", "inf"),
 ]
-WORDS = ["true", "False", "null", "abc", "a.b", "x-y", "'12'", "'0.5'", "'a/b'", "'true'"]
+WORDS = ["true", "False", "null", "abc", "a.b", "x-y", "'12'", "'x'", "'x1'", "'0.5'", "'a/b'", "'true'"]
 
 
 @pytest.mark.parametrize("value", [*NUMBERS, *WORDS])
@@ -28,7 +28,8 @@ def test_a_word_is_parsed_as_by_hydras_grammar(key: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["a=[1,2]", "a={b: 1}", "a=glob(*)", "a=${b}", "a=1,2", "~a", "a@b=c", "a=", "=1", "a"]
+    "word",
+    ["a=[1,2]", "a={b: 1}", "a=glob(*)", "a=${b}", "a=1,2", "~a", "a@b=c", "a=", "=1", "a", "a..b=1", "a..b='1'"],
 )
 def test_another_override_is_left_to_the_grammar(word: str) -> None:
     assert parse_plain(word) is None

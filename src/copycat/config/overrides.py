@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
@@ -35,6 +35,7 @@ _PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
 """A regular expression as the shell passes it, whose characters Hydra's grammar would refuse."""
 _PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=([\w.+-]+|'[\w./+-]+')")
 _NUMBER = re.compile(r"([A-Za-z_][\w.]*=)(-?(?:0|[1-9][0-9]*)(\.[0-9]+(?:e-?[0-9]+)?)?)")
+_QUOTED_NUMBER = re.compile(r"([A-Za-z_][\w.]*=)'([0-9]+)'")
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -80,12 +81,21 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
 
 @lru_cache(1024)  # a trial's words are parsed where it is proposed, and where it is run
 def parse_plain(word: str) -> Override | None:
-    """Parse an override of one word or number, which needs no loader; None where it is another one, or none."""
+    """Parse an override of one word or number, which needs no loader; None where it is another one, or none.
+
+    The grammar takes a millisecond for each word; a number is put into the override of another word of its key.
+    """
     if not _PLAIN.fullmatch(word):
         return None
-    number = _NUMBER.fullmatch(word)
-    if number and (like := parse_plain(f"{number[1]}x")):  # the grammar takes a millisecond for each word
+    if (number := _NUMBER.fullmatch(word)) and (like := _parse_by_grammar(f"{number[1]}x")):
         return replace(like, _value=(float if number[3] else int)(number[2]), input_line=word)
+    if (quoted := _QUOTED_NUMBER.fullmatch(word)) and (like := _parse_by_grammar(f"{quoted[1]}'x'")):
+        return replace(like, _value=QuotedString(quoted[2], Quote.single), input_line=word)
+    return _parse_by_grammar(word)
+
+
+@lru_cache(1024)
+def _parse_by_grammar(word: str) -> Override | None:
     try:
         return OverridesParser(_make_functions()).parse_overrides([word])[0]
     except HydraException:

@@ -1,7 +1,7 @@
 """Read and write trial.json: the request and the result of a sweep's trial, beside its run.json."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Trial:
 def write_trial(folder: Path, trial: Trial) -> None:
     """Write trial.json, signed, since resuming the sweep runs its overrides again."""
     folder.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
+    content: dict[str, Any] = {"schema": SCHEMA, **vars(trial)}
     content["signature"] = sign(_SIGNED_AS, content)
     text = to_json(content)
     write_whole(folder / FILE, (text + "\n").encode())
