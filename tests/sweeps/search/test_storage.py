@@ -142,12 +142,19 @@ def test_another_process_sees_a_line_before_it_is_flushed_to_the_disk(tmp_path: 
         assert len(of.study.trials) == 2
 
 
-def test_trials_are_those_that_optunas_own_storage_reads(tmp_path: Path) -> None:
-    of = start_search(*WORDS, at=tmp_path)
-    run_trials(of, 3, lambda values: None if "logistic" in values.values() else [1.0])
-    of.next()
+def test_trials_are_those_that_optunas_own_storage_reads_whatever_ended_since(tmp_path: Path) -> None:
+    of, own = start_search(*WORDS, at=tmp_path), _open_by_optuna(tmp_path)
     storage, study = of.study._storage, of.study._study_id
-    own = _open_by_optuna(tmp_path)
-    for states in (None, (TrialState.COMPLETE, TrialState.FAIL), (TrialState.RUNNING,), ()):
-        for deepcopy in (True, False):
-            assert storage.get_all_trials(study, deepcopy, states) == own.get_all_trials(study, deepcopy, states)
+
+    def compare() -> None:
+        for states in (None, (TrialState.COMPLETE, TrialState.FAIL), (TrialState.RUNNING, TrialState.WAITING), ()):
+            for deepcopy in (True, False):
+                assert storage.get_all_trials(study, deepcopy, states) == own.get_all_trials(study, deepcopy, states)
+
+    jobs = [job for job in (of.next(), of.next(), of.next()) if job]
+    for job, result in zip(reversed(jobs), ([2.0], None, [1.0]), strict=True):
+        compare()
+        finish_trial(of, job, lambda values, result=result: result)  # type: ignore[misc]
+        compare()
+    of.next()
+    compare()

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, wraps
 from pathlib import Path
@@ -119,19 +119,36 @@ class StudyJournal(JournalStorage):
     def __init__(self, journal: JournalFile) -> None:
         """Read the journal."""
         self.journal = journal
+        self._trials_by_study: dict[int, list[FrozenTrial]] = {}
+        self._unfinished_by_study: dict[int, list[int]] = {}
         super().__init__(journal)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials of a study by their numbers, in a tenth of the time that Optuna takes for references."""
+        """Return the trials of a study by their numbers; of those known, only unfinished ones are read again."""
         if deepcopy:
             return super().get_all_trials(study_id, deepcopy, states)
         with self._thread_lock:
             self._sync_with_backend()
-            trials: Mapping[int, FrozenTrial] = self._replay_result._trials
-            found = [trials[key] for key in self._replay_result._study_id_to_trial_ids[study_id]]
-        return found if states is None else [trial for trial in found if trial.state in states]
+            trials, unfinished = self._refresh(study_id)
+            if states is None:
+                return list(trials)
+            if not any(state in states for state in TrialState if state.is_finished()):
+                trials = [trials[number] for number in unfinished]
+            return [trial for trial in trials if trial.state in states]
+
+    def _refresh(self, study_id: int) -> tuple[list[FrozenTrial], list[int]]:
+        """Return the trials of a study, and the numbers of unfinished ones."""
+        keys, read = self._replay_result._study_id_to_trial_ids[study_id], self._replay_result._trials
+        trials = self._trials_by_study.setdefault(study_id, [])
+        changed = [*self._unfinished_by_study.get(study_id, ()), *range(len(trials), len(keys))]
+        trials += [read[key] for key in keys[len(trials) :]]
+        for number in changed:
+            trials[number] = read[keys[number]]
+        unfinished = [number for number in changed if not trials[number].state.is_finished()]
+        self._unfinished_by_study[study_id] = unfinished
+        return trials, unfinished
 
 
 def flushed_once(storage: BaseStorage) -> AbstractContextManager[None]:
