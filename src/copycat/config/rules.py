@@ -328,6 +328,12 @@ TARGET = Rule(
 )
 
 
+@lru_cache(1024)  # every trial of a sweep has the same keys
+def _rule_name(key: str) -> str | None:
+    """Return the name under which RULES has the rule of a key."""
+    return key if key in RULES else next((name for name in RULES if "*" in name and fnmatchcase(key, name)), None)
+
+
 def find_rule(key: str, *, measured: Collection[str] = ()) -> Rule | None:
     """Return the rule of a key; None where there is none.
 
@@ -335,7 +341,7 @@ def find_rule(key: str, *, measured: Collection[str] = ()) -> Rule | None:
     """
     if key.rpartition(".")[2] == "_target_":
         return TARGET
-    name = key if key in RULES else next((name for name in RULES if "*" in name and fnmatchcase(key, name)), None)
+    name = _rule_name(key)
     return metric_rules(tuple(measured)).get(name) or RULES[name] if name else None
 
 

@@ -20,6 +20,7 @@ from copycat.config.suggestions import did_you_mean, first_line, format_value, o
 
 Node = Mapping[str, Any]
 _CONVERT_ALL = {"_convert_": "all"}
+FRAMEWORKS = ("optuna.", "pytorch_lightning.", "torch.nn.", "torch.optim.", "torchmetrics.")
 HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
@@ -102,8 +103,8 @@ def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> An
             }
         rest = {name: value for name, value in node.items() if name not in plain and name != "_partial_"}
         target = import_target(key, node["_target_"])
-        if len(rest) == 1 and isinstance(target, type) and is_ours(target.__module__):
-            factory: Callable[..., Any] = target  # our classes are not on Hydra's block-list, whose check is slow
+        if len(rest) == 1 and isinstance(target, type) and _is_exempt(target):
+            factory: Callable[..., Any] = target
         elif len(rest) == 1 and isinstance(target, Hashable):
             factory = _hydra_partial(current_name(node["_target_"]), target)
         else:
@@ -118,6 +119,14 @@ def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> An
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"{key}: {node['_target_']} refuses this: {first_line(cause)}") from error
+
+
+def _is_exempt(target: type) -> bool:
+    """Return whether a class needs no check against Hydra's block-list, which is slow: it is ours, or of a framework.
+
+    The block-list holds names of Python's own modules. Functions are checked: theirs may call what they are given.
+    """
+    return is_ours(target.__module__) or target.__module__.startswith(FRAMEWORKS)
 
 
 @lru_cache(256)

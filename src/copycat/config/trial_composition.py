@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from copycat.config.composition import Composed, open_loader, split_sweep_node
 from copycat.config.composition_cache import CompositionCache, cache_key
 from copycat.config.metric_directions import with_directions
-from copycat.config.overrides import parse_overrides
+from copycat.config.overrides import parse_overrides, parse_plain
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.validation import check_config
 
@@ -64,7 +64,7 @@ def compose_trial_request(words: Sequence[str]) -> TrialRequest:
 
 
 def _parse_trial(words: Sequence[str]) -> list[Override]:
-    return [PARSED_VALUES.get(word) or _parse_cached(word) for word in words]
+    return [PARSED_VALUES.get(word) or parse_plain(word) or _parse_cached(word) for word in words]
 
 
 @lru_cache(1024)

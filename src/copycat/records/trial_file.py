@@ -1,14 +1,14 @@
 """Read and write trial.json: the request and the result of a sweep's trial, beside its run.json."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.renamed_keys import current_keys, current_words
 from copycat.records.dataclass_parser import parse_dataclass
+from copycat.records.json_text import to_json
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 
@@ -54,9 +54,9 @@ class Trial:
 def write_trial(folder: Path, trial: Trial) -> None:
     """Write trial.json, signed, since resuming the sweep runs its overrides again."""
     folder.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"schema": SCHEMA, **asdict(trial)}
+    content: dict[str, Any] = {"schema": SCHEMA, **vars(trial)}
     content["signature"] = sign(_SIGNED_AS, content)
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = to_json(content)
     write_whole(folder / FILE, (text + "\n").encode())
 
 

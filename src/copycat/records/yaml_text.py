@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 
 MAX_CACHED = 256
 """Maximum number of cached keys."""
@@ -21,5 +23,21 @@ def _key(name: str, value: Any) -> str:
     if known not in _written:
         if len(_written) == MAX_CACHED:
             _written.clear()
-        _written[known] = OmegaConf.to_yaml(OmegaConf.create(node))
+        _written[known] = _dump(node) if _is_plain(value) else OmegaConf.to_yaml(OmegaConf.create(node))
     return _written[known]
+
+
+def _dump(node: Mapping[str, Any]) -> str:
+    """Return what `OmegaConf.to_yaml` writes of plain values, without the nodes that it makes of each first."""
+    text: str = yaml.dump(
+        node, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=get_omega_conf_dumper()
+    )
+    return text
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is dict:
+        return all(type(name) is str and _is_plain(inner) for name, inner in value.items())
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float) or (type(value) is str and "$" not in value)

@@ -39,8 +39,9 @@ def isolated(*, threads: int | None) -> Iterator[None]:
         torch.set_deterministic_debug_mode(deterministic)
         torch.set_default_dtype(dtype)
         torch.backends.cudnn.benchmark = benchmark
-        os.environ.clear()
-        os.environ.update(environment)
+        if os.environ != environment:
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def set_deterministic(settings: Mapping[str, Any]) -> None:

@@ -1,14 +1,19 @@
 """Storages of a study that are moved, truncated, damaged, lost, or a database."""
 
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from copycat.config.errors import UserError
-from copycat.sweeps.search.storage import open_storage
-from tests.support.search import learning_rate_loss, run_trials, start_search
+from copycat.sweeps.search.storage import flushed_once, make_lock, open_storage
+from tests.support.search import finish_trial, learning_rate_loss, run_trials, start_search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
 STARTUP = "hydra.sweeper.sampler.n_startup_trials=2"
@@ -102,3 +107,54 @@ def test_another_storage_needs_allow_changes_and_receives_the_finished_trials(tm
     assert [trial.values for trial in after.study.trials] == [trial.values for trial in before.study.trials]
     assert [trial.params for trial in after.study.trials] == [trial.params for trial in before.study.trials]
     assert [job.number for job in [after.next()] if job] == [3]
+
+
+def test_the_lines_of_a_proposal_and_of_a_report_are_flushed_to_the_disk_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, journal, flushed = start_search(*WORDS, at=tmp_path), tmp_path / "study.journal", list[bytes]()
+
+    def flush(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), journal.stat()):
+            flushed.append(journal.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", flush)
+    job = of.next()
+    assert job is not None
+    assert flushed == [journal.read_bytes()]
+    finish_trial(of, job)
+    assert flushed[1:] == [journal.read_bytes()]
+    assert len(flushed[1].splitlines()) > len(flushed[0].splitlines()) > 3
+
+
+def _open_by_optuna(folder: Path) -> JournalStorage:
+    lock: Any = make_lock(folder / ".study.journal.lock")
+    return JournalStorage(JournalFileBackend(str(folder / "study.journal"), lock_obj=lock))
+
+
+def test_another_process_sees_a_line_before_it_is_flushed_to_the_disk(tmp_path: Path) -> None:
+    of = start_search(*WORDS, at=tmp_path)
+    other = _open_by_optuna(tmp_path)
+    with flushed_once(of.study._storage):
+        of.study.ask()
+        assert len(other.get_all_trials(of.study._study_id)) == 1
+        other.create_new_trial(of.study._study_id)
+        assert len(of.study.trials) == 2
+
+
+def test_trials_are_those_that_optunas_own_storage_reads_whatever_ended_since(tmp_path: Path) -> None:
+    of, own = start_search(*WORDS, at=tmp_path), _open_by_optuna(tmp_path)
+    storage, study = of.study._storage, of.study._study_id
+
+    def compare() -> None:
+        for states in (None, (TrialState.COMPLETE, TrialState.FAIL), (TrialState.RUNNING, TrialState.WAITING), ()):
+            for deepcopy in (True, False):
+                assert storage.get_all_trials(study, deepcopy, states) == own.get_all_trials(study, deepcopy, states)
+
+    jobs = [job for job in (of.next(), of.next(), of.next()) if job]
+    for job, result in zip(reversed(jobs), ([2.0], None, [1.0]), strict=True):
+        compare()
+        finish_trial(of, job, lambda values, result=result: result)  # type: ignore[misc]
+        compare()
+    of.next()
+    compare()

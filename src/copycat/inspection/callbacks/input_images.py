@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -58,8 +59,14 @@ def _summaries(data: DataModule, count: int) -> Iterator[Summary]:
 
 
 def _sheet(tag: str, image: Tensor, label: Tensor, classes: Sequence[str]) -> Summary:
-    names = [_class_names(one, classes) for one in label]
-    return image_summary(tag, contact_sheet(to_pictures(image), names), photo=True)
+    pictures, names = np.stack(to_pictures(image)), tuple(_class_names(one, classes) for one in label)
+    return _draw_sheet(tag, pictures.tobytes(), pictures.shape, names)
+
+
+@lru_cache(4)  # the runs of a sweep mostly begin with the same images
+def _draw_sheet(tag: str, pixels: bytes, shape: tuple[int, ...], names: tuple[str, ...]) -> Summary:
+    pictures = np.frombuffer(pixels, np.uint8).reshape(shape)
+    return image_summary(tag, contact_sheet(list(pictures), names), photo=True)
 
 
 def _class_names(label: Tensor, classes: Sequence[str]) -> str:

@@ -18,7 +18,16 @@ from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
 from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.search.objectives import compute_violations, get_objectives, read_values
 from copycat.sweeps.search.parameters import draw_overrides, make_parameters
-from copycat.sweeps.search.study import OWNER, VIOLATIONS, get_running_trial, make_sampler, open_study, restore
+from copycat.sweeps.search.storage import flushed_once
+from copycat.sweeps.search.study import (
+    OWNER,
+    VIOLATIONS,
+    SamplerFactory,
+    get_running_trial,
+    get_trial,
+    open_study,
+    restore,
+)
 
 ORPHANED = 60.0
 """Seconds after which a sweep takes over a trial without an owner in a shared study."""
@@ -44,16 +53,18 @@ class Search:
         self.study = open_study(sweeper, folder, directions=list(self.wanted.values()))
         self.study.stop = lambda: None  # type: ignore[method-assign]  # a sampler calls it once it has tried all
         self._parameters = make_parameters(space, self.study)
+        self._sampler = SamplerFactory(sweeper, constrained=bool(self.constraints)).make
         self.study.sampler = self._sampler(0)
         if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
             print_line(f"copycat: {pluralize(count, 'trial')} taken into the study from {folder}", error=True)
         self._pending = self._find_unfinished()
 
-    def _sampler(self, number: int, parameter: str = "") -> Any:
-        return make_sampler(self.sweeper, number=number, constrained=bool(self.constraints), parameter=parameter)
-
     def next(self) -> Job | None:
         """Return the next trial; None if the requested number of trials is reached."""
+        with flushed_once(self.study._storage):
+            return self._next()
+
+    def _next(self) -> Job | None:
         if self._pending:
             return self._resume_job(self._pending.pop(0))
         trials = self.study.get_trials(deepcopy=False)
@@ -86,11 +97,15 @@ class Search:
 
     def mark_done(self, job: Job, trial: Trial) -> None:
         """Report a trial that ended to the study, unless it is reported."""
-        frozen = self.study.get_trials(deepcopy=False)[job.number]
+        frozen = get_trial(self.study, job.number)
         if not frozen.state.is_finished():
             self._report(frozen, trial)
 
     def _report(self, frozen: FrozenTrial, trial: Trial) -> None:
+        with flushed_once(self.study._storage):
+            self._report_all(frozen, trial)
+
+    def _report_all(self, frozen: FrozenTrial, trial: Trial) -> None:
         running = optuna.Trial(self.study, frozen._trial_id)
         if self.constraints and trial.status != "failed":
             folder = self.folder / str(trial.number)

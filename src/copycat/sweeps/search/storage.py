@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from copycat.config.errors import UserError
 from copycat.config.extras import install_command
@@ -63,6 +65,97 @@ class ProcessLock:
         os.close(self._descriptor)
 
 
+class JournalFile(JournalFileBackend):
+    """Append to a journal, and read what was added to it.
+
+    Optuna's own flushes each line to the disk, and opens the file for each question, of which a trial asks twenty.
+    """
+
+    def __init__(self, path: Path, lock: "ProcessLock | FileLock") -> None:
+        """Open the journal of a path, or make it."""
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
+        self._path, self._journal_lock = path, lock
+        self._waits = self._has_unflushed = False
+
+    @contextmanager
+    def flushed_once(self) -> Iterator[None]:
+        """Flush the lines that are appended meanwhile to the disk at the end, all at once.
+
+        Other processes see each line at once, and a killed process loses none.
+        """
+        self._waits, self._has_unflushed = True, False
+        try:
+            yield
+        finally:
+            self._waits = False
+            if self._has_unflushed:
+                with self._path.open("ab") as file:
+                    os.fsync(file.fileno())
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append a line for each log, and flush them to the disk, or later."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self._journal_lock.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines)
+                file.flush()
+                if not self._waits:
+                    os.fsync(file.fileno())
+            self._has_unflushed = self._waits
+        finally:
+            self._journal_lock.release()
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:  # type: ignore[override]
+        """Read the logs from a number on; where the file has not grown since, without opening it."""
+        if self._log_number_offset.get(log_number_from) == os.stat(self._path).st_size:
+            return ()
+        return super().read_logs(log_number_from)
+
+
+class StudyJournal(JournalStorage):
+    """Hold the study of a sweep's journal."""
+
+    def __init__(self, journal: JournalFile) -> None:
+        """Read the journal."""
+        self.journal = journal
+        self._trials_by_study: dict[int, list[FrozenTrial]] = {}
+        self._unfinished_by_study: dict[int, list[int]] = {}
+        super().__init__(journal)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return the trials of a study by their numbers; of those known, only unfinished ones are read again."""
+        if deepcopy:
+            return super().get_all_trials(study_id, deepcopy, states)
+        with self._thread_lock:
+            self._sync_with_backend()
+            trials, unfinished = self._refresh(study_id)
+            if states is None:
+                return list(trials)
+            if not any(state in states for state in TrialState if state.is_finished()):
+                trials = [trials[number] for number in unfinished]
+            return [trial for trial in trials if trial.state in states]
+
+    def _refresh(self, study_id: int) -> tuple[list[FrozenTrial], list[int]]:
+        """Return the trials of a study, and the numbers of unfinished ones."""
+        keys, read = self._replay_result._study_id_to_trial_ids[study_id], self._replay_result._trials
+        trials = self._trials_by_study.setdefault(study_id, [])
+        changed = [*self._unfinished_by_study.get(study_id, ()), *range(len(trials), len(keys))]
+        trials += [read[key] for key in keys[len(trials) :]]
+        for number in changed:
+            trials[number] = read[keys[number]]
+        unfinished = [number for number in changed if not trials[number].state.is_finished()]
+        self._unfinished_by_study[study_id] = unfinished
+        return trials, unfinished
+
+
+def flushed_once(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Flush what is written to a storage meanwhile to the disk at once; a database does so by itself."""
+    return storage.journal.flushed_once() if isinstance(storage, StudyJournal) else nullcontext()
+
+
 @cache
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """Open the database of a sweep, once per process; without a `url` the journal in the sweep's folder.
@@ -72,10 +165,10 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     if url is None:
         path = folder / JOURNAL
-        lock: Any = make_lock(path.with_name(f".{JOURNAL}.lock"))
+        lock = make_lock(path.with_name(f".{JOURNAL}.lock"))
         try:
             truncate_partial_line(path, lock)
-            return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+            return StudyJournal(JournalFile(path, lock))
         except OSError as error:
             raise UserError(f"{path}: expected a file to write to; {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AssertionError, IndexError) as error:  # from a damaged line

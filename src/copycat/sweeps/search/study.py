@@ -1,29 +1,33 @@
 """Open an Optuna study, restore it from the folders of its trials, and make its samplers and pruners."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.search_space import SearchSpace
-from copycat.config.targets import build_target, import_target, signature_keys
+from copycat.config.targets import build_target, import_target, instantiate_target, signature_keys
 from copycat.data.streams import derive_seed
 from copycat.records.trial_file import Trial, read_trial
+from copycat.sweeps.search.finished_trials import FinishedTrials
 from copycat.sweeps.search.objectives import read_curve
 from copycat.sweeps.search.parameters import Parameter
 from copycat.sweeps.search.storage import open_storage
+from copycat.sweeps.search.tpe import SharedTPESampler
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
 from copycat.training.stopping import Pruner
 
+_KEY = "hydra.sweeper.sampler"
 OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
 VIOLATIONS = "violations"
@@ -88,24 +92,47 @@ def _make_frozen_trial(
     )
 
 
-def make_sampler(sweeper: Mapping[str, Any], *, number: int, constrained: bool, parameter: str = "") -> Any:
-    """Make the sampler of one trial or of one of its parameters, seeded by both, so that a resume repeats proposals."""
-    node = dict(sweeper["sampler"])
-    takes = signature_keys(import_target("hydra.sweeper.sampler", node["_target_"]))
-    base = sweeper["seed"] if node.get("seed") is None else node["seed"]
-    seed = derive_seed("sampler", base, number, *([parameter] if parameter else [])) % 2**31
-    more: dict[str, Any] = {}
-    if "qmc_type" in takes:  # quasi-random: one sequence for all trials, with the unchanged seed
-        more["independent_sampler"] = optuna.samplers.RandomSampler(seed)
-    elif "seed" in node:
-        node["seed"] = seed
-    if constrained:
-        if "constraints_func" not in takes:
-            raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
-        more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
-        return build_target("hydra.sweeper.sampler", node, **more)
+class SamplerFactory:
+    """Make the samplers of a search, seeded by trial and parameter, so that a resume repeats proposals.
+
+    Raises:
+        UserError: if the sampler cannot be made, or does not know of constraints.
+    """
+
+    def __init__(self, sweeper: Mapping[str, Any], *, constrained: bool) -> None:
+        """Check the node of the sampler, by making one."""
+        self._node = dict(sweeper["sampler"])
+        self._seed = sweeper["seed"] if self._node.get("seed") is None else self._node["seed"]
+        target = import_target(_KEY, self._node["_target_"])
+        self._takes = signature_keys(target)
+        self._more: dict[str, Any] = {}
+        if constrained:
+            if "constraints_func" not in self._takes:
+                raise UserError(
+                    "sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints."
+                )
+            self._more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
+        self._build(build_target, 0)
+        self._tpe: SharedTPESampler | None = None
+        if target is TPESampler and "seed" in self._node:
+            self._node["_target_"] = f"{SharedTPESampler.__module__}.{SharedTPESampler.__qualname__}"
+            self._more["finished"] = FinishedTrials()
+            self._tpe = self._build(instantiate_target, 0)
+
+    def make(self, number: int, parameter: str = "") -> Any:
+        """Make the sampler of a trial, or of one of its parameters."""
+        seed = derive_seed("sampler", self._seed, number, *([parameter] if parameter else [])) % 2**31
+        return self._build(instantiate_target, seed) if self._tpe is None else self._tpe.seeded(seed)
+
+    def _build(self, build: Callable[..., Any], seed: int) -> Any:
+        node, more = self._node, self._more
+        if "qmc_type" in self._takes:  # quasi-random: one sequence for all trials, with the unchanged seed
+            more = {**more, "independent_sampler": optuna.samplers.RandomSampler(seed)}
+        elif "seed" in node:
+            node = {**node, "seed": seed}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # conf/ chose experimental options on purpose
+            return build(_KEY, node, **more)
 
 
 def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -> None:
@@ -113,15 +140,19 @@ def check_sampler_and_pruner(sweeper: Mapping[str, Any], *, constrained: bool) -
     for part in ("sampler", "pruner"):
         if package := PACKAGES.get(sweeper[part]["_target_"].rpartition(".")[2]):
             require_package(package, wanted_by=f"hydra/sweeper/{part}")
-    make_sampler(sweeper, number=0, constrained=constrained)
+    SamplerFactory(sweeper, constrained=constrained)
     build_target("hydra.sweeper.pruner", sweeper["pruner"])
+
+
+def get_trial(study: Study, number: int) -> FrozenTrial:
+    """Return a trial of the study, without reading the others."""
+    found = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    return study._storage.get_trial(found)
 
 
 def get_running_trial(study: Study, number: int) -> optuna.Trial:
     """Return a running trial of the study, to report to and to draw from."""
-    frozen = study.get_trials(deepcopy=False)[number]
-    assert frozen.number == number
-    return optuna.Trial(study, frozen._trial_id)
+    return optuna.Trial(study, get_trial(study, number)._trial_id)
 
 
 def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pruner:
