@@ -1,5 +1,6 @@
 """Read and write calibration.json: how a run's probabilities are scaled, and what is decided by them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from copycat.config.suggestions import first_line
 from copycat.models.temperature import HIGHEST, LOWEST
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.digests import CALIBRATION, digest_file
-from copycat.records.json_text import to_json
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
@@ -75,7 +75,7 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Write calibration.json, signed."""
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(calibration)}
     content["signature"] = sign(_SIGNED_AS, content)
-    text = to_json(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
 

@@ -1,5 +1,6 @@
 """Make run folders that no two runs share, and read and write their manifests."""
 
+import json
 import os
 import re
 import secrets
@@ -13,7 +14,6 @@ from typing import Any
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
-from copycat.records.json_text import to_json
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import sign
 
@@ -139,7 +139,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     name = "signature" if "signature" in content else "seal"
     with suppress(OSError):
         content[name] = sign((folder / CONFIG).read_bytes(), content)
-    text = to_json(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / MANIFEST, (text + "\n").encode())
 
 

@@ -1,5 +1,6 @@
 """Read and write trial.json: the request and the result of a sweep's trial, beside its run.json."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 from copycat.config.atomic_write import write_whole
 from copycat.config.renamed_keys import current_keys, current_words
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.json_text import to_json
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
 
@@ -56,7 +56,7 @@ def write_trial(folder: Path, trial: Trial) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"schema": SCHEMA, **vars(trial)}
     content["signature"] = sign(_SIGNED_AS, content)
-    text = to_json(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
 

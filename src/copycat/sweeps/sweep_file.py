@@ -1,5 +1,6 @@
 """Read and write sweep.json: the request and the status of a sweep, beside the folders of its trials."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,6 @@ from copycat.config.renamed_keys import KEYS_OF_KEYS, current_key, current_keys,
 from copycat.config.suggestions import first_line
 from copycat.records import trial_file
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.json_text import to_json
 from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import RACE_FOLDER, SWEEP
@@ -93,7 +93,7 @@ def write_sweep(folder: Path, sweep: SweepFile) -> None:
         content["signature"] = sign(_SIGNED_AS, content)
     except OSError:
         content["signature"] = None
-    text = to_json(content)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / FILE, (text + "\n").encode())
 
 

@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from copycat.config.errors import UserError
+from copycat.sweeps.search import storage
 from copycat.sweeps.search.storage import flushed_once, make_lock, open_storage
 from tests.support.search import finish_trial, learning_rate_loss, run_trials, start_search
 
@@ -158,3 +159,8 @@ def test_trials_are_those_that_optunas_own_storage_reads_whatever_ended_since(tm
         compare()
     of.next()
     compare()
+
+
+def test_another_version_of_optuna_is_used_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "HAS_KNOWN_PARTS", False)
+    assert type(open_storage(None, tmp_path)) is JournalStorage

@@ -85,17 +85,13 @@ def font() -> Any:
 
 def encode_png(picture: Picture) -> bytes:
     """Encode an image as PNG."""
-    return _encode(picture.tobytes(), picture.shape, format="PNG", compress_level=1)
+    Image.fromarray(picture).save(buffer := BytesIO(), "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def encode_jpeg(picture: Picture) -> bytes:
     """Encode a photograph as JPEG, in a fifth of PNG's time; its pixels change slightly."""
-    return _encode(picture.tobytes(), picture.shape, format="JPEG", quality=92, subsampling=0)
-
-
-@lru_cache(16)  # the runs of a sweep draw many an image alike
-def _encode(pixels: bytes, shape: tuple[int, ...], **settings: Any) -> bytes:
-    Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(buffer := BytesIO(), **settings)
+    Image.fromarray(picture).save(buffer := BytesIO(), "JPEG", quality=92, subsampling=0)
     return buffer.getvalue()
 
 

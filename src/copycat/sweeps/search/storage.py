@@ -29,6 +29,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 JOURNAL = "study.journal"
+HAS_KNOWN_PARTS = optuna.__version__.startswith("5.0.")
+"""Whether Optuna's private parts are those that make journals and TPE faster here; else its own are used unchanged."""
 MAX_OUTAGE = 600.0
 """Seconds that a database may be unreachable before a sweep gives up."""
 TRIES = 5
@@ -168,6 +170,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         lock = make_lock(path.with_name(f".{JOURNAL}.lock"))
         try:
             truncate_partial_line(path, lock)
+            if not HAS_KNOWN_PARTS:
+                return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
             return StudyJournal(JournalFile(path, lock))
         except OSError as error:
             raise UserError(f"{path}: expected a file to write to; {error.strerror}.") from error

@@ -18,11 +18,9 @@ from copycat.config.search_space import SearchSpace
 from copycat.config.targets import build_target, import_target, instantiate_target, signature_keys
 from copycat.data.streams import derive_seed
 from copycat.records.trial_file import Trial, read_trial
-from copycat.sweeps.search.finished_trials import FinishedTrials
 from copycat.sweeps.search.objectives import read_curve
 from copycat.sweeps.search.parameters import Parameter
-from copycat.sweeps.search.storage import open_storage
-from copycat.sweeps.search.tpe import SharedTPESampler
+from copycat.sweeps.search.storage import HAS_KNOWN_PARTS, open_storage
 from copycat.sweeps.sweep_file import read_sweep
 from copycat.tables.statistics import Direction
 from copycat.training.stopping import Pruner
@@ -113,8 +111,11 @@ class SamplerFactory:
                 )
             self._more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
         self._build(build_target, 0)
-        self._tpe: SharedTPESampler | None = None
-        if target is TPESampler and "seed" in self._node:
+        self._tpe: Any = None
+        if target is TPESampler and "seed" in self._node and HAS_KNOWN_PARTS:
+            from copycat.sweeps.search.finished_trials import FinishedTrials
+            from copycat.sweeps.search.tpe import SharedTPESampler
+
             self._node["_target_"] = f"{SharedTPESampler.__module__}.{SharedTPESampler.__qualname__}"
             self._more["finished"] = FinishedTrials()
             self._tpe = self._build(instantiate_target, 0)
