@@ -18,7 +18,7 @@ from copycat.records.reader import find_runs
 from copycat.records.run_folder import RACE_FOLDER, SWEEP
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
-from copycat.tables.grouping import REPEATS
+from copycat.tables.run_row import REPEATS
 from copycat.tables.statistics import Direction
 
 FILE = SWEEP
