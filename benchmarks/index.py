@@ -30,7 +30,7 @@ from pathlib import Path
 from copycat.tables import index
 root = Path(sys.argv[1])
 began, busy = time.perf_counter(), time.process_time()
-assert len(index.read_records(root)) == int(sys.argv[2])
+assert len(index.read_rows(root)) == int(sys.argv[2])
 read, read_busy = time.perf_counter() - began, time.process_time() - busy
 busy = time.process_time()
 for _ in index._walk(root):

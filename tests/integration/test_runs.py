@@ -137,7 +137,7 @@ def test_a_wrong_call_is_one_line(typed: list[str], said: str, swept: Path) -> N
 @pytest.mark.parametrize(
     ("typed", "heavy"),
     [
-        (["runs", "s s"], ["torch", "pytorch_lightning", "optuna", "hydra", "numpy"]),
+        (["runs", "s s"], ["torch", "pytorch_lightning", "optuna", "hydra", "numpy", "rich.console", "yaml"]),
         (["compare", "s s"], ["torch", "pytorch_lightning", "optuna", "hydra"]),  # it reads predictions by NumPy
     ],
 )

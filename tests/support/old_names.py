@@ -9,7 +9,7 @@ from typing import Any
 from copycat.config.renamed_keys import RENAMED
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import read_manifest, write_manifest
-from copycat.records.safe_parsers import read_yaml
+from copycat.records.safe_yaml import read_yaml
 from copycat.records.signature import sign
 from copycat.records.trial_file import FORMER
 from copycat.records.yaml_text import to_yaml

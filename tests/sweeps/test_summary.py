@@ -42,6 +42,34 @@ def make_row(number: int, status: str = "completed", loss: float | None = None, 
     return found if loss is None else {**found, "val/loss": loss}
 
 
+TRIALS = st.lists(
+    st.fixed_dictionaries(
+        {"trial": st.integers(0, 9), "status": st.sampled_from(["completed", "pruned", "failed", "running", "killed"])},
+        optional={
+            "val/loss": st.sampled_from([0.0, 1.5, None]),
+            "val/f1": st.sampled_from([0.25, 0.5]),
+            "breaks": st.just("parameters<=10"),
+        },
+    )
+)
+
+
+@given(rows=TRIALS, objectives=st.sampled_from([LOSS, {**LOSS, "val/f1": "maximize"}]))
+def test_trials_rank_by_status_constraints_and_objectives(
+    rows: list[dict[str, Any]], objectives: dict[str, Direction]
+) -> None:
+    def place(row: dict[str, Any]) -> tuple[int, bool, list[float], int]:
+        values = [row.get(name) for name in objectives]
+        if row["status"] == "failed":
+            return 2, False, [], row["trial"]
+        if row["status"] not in ("completed", "pruned") or None in values:
+            return 3, False, [], row["trial"]
+        signed = [row["val/loss"], *([-row["val/f1"]] if "val/f1" in objectives else [])]
+        return int(row["status"] == "pruned"), "breaks" in row, signed, row["trial"]
+
+    assert [*map(id, rank_trials(rows, objectives))] == [*map(id, sorted(rows, key=place))]
+
+
 def test_completed_trials_rank_before_pruned_failed_and_running_ones() -> None:
     rows = [
         make_row(0, "running"),

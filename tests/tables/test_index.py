@@ -4,17 +4,21 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from copycat.records.lock import locked
 from copycat.tables import index
-from copycat.tables.index import read_records
+from copycat.tables.index import read_records, read_rows
 from copycat.tables.run_reader import RunRecord, read_record
+from copycat.tables.run_row import BEST, FINAL, RunRow, make_row
 from tests.support.run_folders import write_run
 from tests.support.sweep_folders import write_trial_folder
 
+OBJECTIVES = ["val/loss"]
 Change = tuple[str, int, int]
 CHANGES = st.lists(
     st.tuples(
@@ -38,6 +42,14 @@ def _read_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunRecord]:
         patch.setenv("COPYCAT_CACHE", str(root / "no" / "cache"))
         patch.setattr(index, "MIN_FOLDERS", 10**9)
         return read_records(root)
+
+
+def _read_rows_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunRow]:
+    return [make_row(record, root, objectives=OBJECTIVES) for record in _read_anew(root, monkeypatch)]
+
+
+def _without_metrics(row: RunRow) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in row.items() if not name.startswith((FINAL, BEST))]
 
 
 def _apply(root: Path, change: Change, clock: list[int]) -> None:
@@ -76,6 +88,75 @@ def test_after_any_changes_it_says_what_a_fresh_look_says(
             _apply(root, change, clock)
         assert read_records(root) == _read_anew(root, monkeypatch)
     assert read_records(root) == _read_anew(root, monkeypatch)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(rounds=st.lists(st.tuples(CHANGES, st.booleans()), min_size=1, max_size=4))
+def test_after_any_changes_the_rows_are_those_of_a_fresh_look(
+    rounds: list[tuple[list[Change], bool]],
+    eager: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, clock = tmp_path_factory.mktemp("runs"), [10**18]
+    for changes, only_needed in [*rounds, ([], True), ([], False)]:
+        for change in changes:
+            _apply(root, change, clock)
+        expected = _read_rows_anew(root, monkeypatch)
+        if only_needed:
+            rows = read_rows(root, objectives=OBJECTIVES, metrics=["final/val/loss"])
+            assert [*map(_without_metrics, rows)] == [*map(_without_metrics, expected)]
+            assert [row.get("final/val/loss") for row in rows] == [row.get("final/val/loss") for row in expected]
+        else:
+            rows = read_rows(root, objectives=OBJECTIVES)
+            assert [[*row.items()] for row in rows] == [[*row.items()] for row in expected]
+
+
+def test_a_cached_run_is_running_only_while_a_process_has_its_lock(eager: Path, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    write_run(root / "run", status="running", overrides=["trial=3"])
+    write_trial_folder(root, 1, {"seed": 1}, status="running")
+    for _ in range(2):
+        assert [row["status"] for row in read_rows(root)] == ["killed", "killed"]
+        with locked(root / "run"):
+            assert [row["status"] for row in read_rows(root)] == ["killed", "running"]
+        with locked(root):  # of the sweep, which may be between two trials; not of the run beside them
+            assert [row["status"] for row in read_rows(root)] == ["running", "killed"]
+
+
+def test_rows_are_cached_by_folder_and_objectives(eager: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_trial_folder(tmp_path / name, 0, {"seed": name}, status="completed", val_loss=0.5)
+    for _ in range(2):
+        for name in ("a", "b"):
+            (row,) = read_rows(tmp_path / name)
+            (more,) = read_rows(tmp_path / name, objectives=OBJECTIVES)
+            assert (row["seed"], row["folder"], "val/loss" in row) == (name, str(tmp_path / name / "0"), False)
+            assert more["val/loss"] == 0.5
+
+
+def test_an_index_of_other_content_is_not_believed(eager: Path, tmp_path: Path) -> None:
+    write_trial_folder(tmp_path / "sweep", 0, {"seed": 1}, status="completed", val_loss=0.5)
+    read_rows(tmp_path / "sweep")
+    (plain,) = eager.iterdir()
+    read_rows(tmp_path / "sweep", objectives=OBJECTIVES)
+    (other,) = {*eager.iterdir()} - {plain}
+    plain.write_bytes(other.read_bytes())
+    (row,) = read_rows(tmp_path / "sweep")
+    assert "val/loss" not in row
+
+
+@pytest.mark.parametrize("place", ["", ".", "day"])
+def test_a_cached_row_names_its_folder_as_the_root_was_typed(
+    place: str, eager: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "runs" / "day" / "a b")
+    monkeypatch.chdir(tmp_path / "runs")
+    root = Path(place) if place else tmp_path / "runs" / "day" / "a b"
+    for _ in range(2):
+        assert [(row["run"], row["folder"]) for row in read_rows(root)] == [
+            (row["run"], row["folder"]) for row in (make_row(record, root) for record in _read_anew(root, monkeypatch))
+        ]
 
 
 def _reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:

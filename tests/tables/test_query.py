@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copycat.config.errors import UserError
-from copycat.tables.query import Query, select_rows
+from copycat.config.printable import printable
+from copycat.tables.query import Query, select_rows, sort_rows
 
 NUMBERS = st.one_of(st.integers(-5, 5), st.floats(-5, 5, allow_nan=False))
 ROWS = st.lists(
@@ -31,6 +32,20 @@ def test_sorted_by_a_metric_rows_that_lack_it_come_last(rows: list[dict[str, Any
     there = [row["final/val/loss"] for row in rows if "final/val/loss" in row]
     assert [row.get("final/val/loss") for row in found][: len(there)] == sorted(there, reverse=descending)
     assert sorted(map(id, found)) == sorted(map(id, rows))
+
+
+@given(
+    values=st.lists(st.none() | NUMBERS | st.text("aBé \x1b\n", max_size=2) | st.lists(NUMBERS, max_size=2)),
+    descending=st.booleans(),
+)
+def test_numbers_sort_before_text_and_equal_ones_keep_their_order(values: list[Any], descending: bool) -> None:
+    def key(row: dict[str, Any]) -> tuple[bool, Any]:
+        is_number = isinstance(row["key"], (int, float))
+        return not is_number, row["key"] if is_number else printable(row["key"])
+
+    rows = [{"key": value, "place": place} for place, value in enumerate(values)]
+    having = sorted((row for row in rows if row["key"] is not None), key=key, reverse=descending)
+    assert sort_rows(rows, "key", descending=descending) == [*having, *(row for row in rows if row["key"] is None)]
 
 
 @given(rows=ROWS, first=NUMBERS, second=NUMBERS)

@@ -14,8 +14,8 @@ from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, has_race, read_sweep
-from copycat.sweeps.table import make_trial_rows, summarize_sweep, trial_columns
-from copycat.tables.run_table import read_run_records, read_run_rows
+from copycat.sweeps.table import read_trial_rows, summarize_sweep, trial_columns
+from copycat.tables.run_table import read_run_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +91,7 @@ class Sweep:
     @property
     def trials(self) -> Table:
         """Return the trials from the best on: number, status, values of what varies, objectives and metrics."""
-        rows = make_trial_rows(read_run_records(self.folder), self.folder, self._file)
+        rows = read_trial_rows(self.folder, self._file)
         return Table(rows, objectives=self._file.objectives)
 
     def best(self) -> Run:

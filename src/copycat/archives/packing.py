@@ -22,7 +22,7 @@ from copycat.records.image_index import read_images
 from copycat.records.lock import is_locked
 from copycat.records.reader import check_files, list_files, read_checked_manifest, read_config, reason
 from copycat.records.run_folder import MANIFEST
-from copycat.records.safe_parsers import read_yaml
+from copycat.records.safe_yaml import read_yaml
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.sweep_file import FILE as SWEEP_FILE
 from copycat.sweeps.sweep_file import read_sweep

@@ -26,8 +26,9 @@ from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.summary import find_pareto_front, group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import FILE as SWEEP_FILE
 from copycat.sweeps.sweep_file import SweepFile, read_own_sweep
-from copycat.sweeps.table import make_trial_rows
+from copycat.sweeps.table import rank_rows
 from copycat.tables.run_reader import RunRecord, read_trials
+from copycat.tables.run_table import make_rows
 
 KINDS = {
     "checkpoints": "checkpoints of trials that lost",
@@ -133,7 +134,7 @@ def _find_in_sweep(sweep: Path, keep: int) -> Iterator[Removable | Kept]:
 
 def find_losers(records: Sequence[RunRecord], sweep: Path, record: SweepFile, *, keep: int) -> list[str]:
     """Return the names of the folders of trials that are not among the best; none where no trial completed."""
-    rows = make_trial_rows(records, sweep, record)
+    rows = rank_rows(make_rows(records, sweep, objectives=record.objectives), record)
     done = [row for row in rank_trials(rows, record.objectives) if is_done(row, record.objectives)]
     if not done:
         return []

@@ -103,14 +103,15 @@ def add_paper_table(parser: argparse.ArgumentParser) -> None:
     add("--digits", type=whole_number(12), metavar="N", help="decimals (default: 3)")
 
 
-def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PaperRequest":
-    """Return what a table for a paper shows; end with an error where it is chosen and no such table is asked for."""
-    from copycat.tables.paper_table import PaperRequest
-
+def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PaperRequest | None":
+    """Return what a table for a paper shows, None without one; end with an error where it is chosen all the same."""
     if arguments.form not in PAPER_FORMS:
         for name in ("rows", "columns", "metrics", "digits"):
             if getattr(arguments, name) is not None:
                 parser.error(f"--{name}: expected --latex or --markdown beside it; got neither")
+        return None
+    from copycat.tables.paper_table import PaperRequest
+
     names = {name: split_names(getattr(arguments, name)) for name in ("rows", "columns", "metrics")}
     return PaperRequest(**names, digits=3 if arguments.digits is None else arguments.digits)
 

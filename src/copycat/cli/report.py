@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> None:
     from copycat.sweeps.sweep_file import check_reported
 
     check_reported(arguments.folders)
-    if arguments.form != "page":
+    if paper is not None:
         if arguments.png:
             parser.error(f"--png: expected a page; got --{arguments.form} beside it")
         from copycat.sweeps.show import write_paper_table

@@ -40,7 +40,9 @@ def run(words: Sequence[str]) -> None:
     paper = read_paper_request(parser, arguments)
     with defer_garbage_collection():
         from copycat.sweeps.show import show_runs
+        from copycat.tables.index import paused_collection
         from copycat.tables.query import Query
 
         choice = Query(filters=arguments.filter, sort=arguments.sort, descending=arguments.descending)
-        show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by, paper=paper)
+        with paused_collection():
+            show_runs(arguments.folder, choice, form=arguments.form, by=arguments.by, paper=paper)

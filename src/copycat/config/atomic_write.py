@@ -1,7 +1,6 @@
 """Write a file atomically: under a temporary name beside it, which then replaces it."""
 
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
     Other processes may read and write the file at the same time. `records.run_folder.remove_half_written` knows the
     temporary name.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(3).hex()}")
     try:
         yield temporary
         replace_file(temporary, path)

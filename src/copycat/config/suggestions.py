@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -27,6 +26,8 @@ def nearest_word(word: str, words: Iterable[str]) -> str | None:
 
 def _similarity(a: str, b: str) -> float:
     """Return the similarity of two words in [0, 1], nearly 1 where letters are transposed, as in `adma`."""
+    from difflib import SequenceMatcher  # which only a mistake needs
+
     a, b = a.lower(), b.lower()
     ratio = SequenceMatcher(None, a, b).ratio()
     return max(ratio, 0.99) if sorted(a) == sorted(b) else ratio

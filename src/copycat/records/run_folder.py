@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -28,6 +26,7 @@ CONFIG = "config.yaml"
 WEIGHTS = "weights.safetensors"
 SWEEP, RACE_FOLDER, SEARCH_FOLDER = "sweep.json", "race", "search"
 """Record of a sweep; and the folders of its race and its search, sweeps of their own, in that of the sweep."""
+INNER_SWEEPS = RACE_FOLDER, SEARCH_FOLDER
 SEARCH_TABLE, SEARCH_IMAGES = "data.csv", "data_images"
 """Table of a search's images, in the folder of its sweep; and the folder of images that have no file of their own."""
 MAX_BYTES = 2**23
@@ -52,7 +51,7 @@ def make_folder(root: Path, experiment: str, *, write: Callable[[Path], object])
     try:
         day.mkdir(parents=True, exist_ok=True)
         while True:
-            folder = day / f"{now:%H-%M-%S}-{secrets.token_hex(3)}"
+            folder = day / f"{now:%H-%M-%S}-{os.urandom(3).hex()}"
             with suppress(FileExistsError):
                 _make_whole(folder, write)
                 return folder
@@ -73,7 +72,7 @@ def _make_whole(folder: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.rename(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_tree(temporary, ignore_errors=True)
         raise
 
 
@@ -88,6 +87,12 @@ def remove_empty_folders(folder: Path, root: Path) -> None:
             return
 
 
+def _remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    import shutil  # which imports all kinds of compression: tables of runs start without
+
+    shutil.rmtree(folder, ignore_errors=ignore_errors)
+
+
 @contextmanager
 def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
     """Remove the new files of a locked run folder, all but those to keep, where the start of its run fails."""
@@ -97,7 +102,7 @@ def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
         for name in set(os.listdir(folder)).difference(keep):
             path = folder / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                _remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
         raise
@@ -145,8 +150,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def is_inner_sweep(folder: str | Path) -> bool:
     """Return whether a folder is that of a sweep's race or search, whose many runs are read by themselves."""
-    inner = os.path.basename(folder) in (RACE_FOLDER, SEARCH_FOLDER)
-    return inner and os.path.isfile(os.path.join(folder, SWEEP))
+    return os.path.basename(folder) in INNER_SWEEPS and os.path.isfile(os.path.join(folder, SWEEP))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from copycat.config.validation import check_recorded
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
 from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
-from copycat.records.safe_parsers import read_yaml
+from copycat.records.safe_yaml import read_yaml
 from copycat.records.signature import is_signed
 
 if TYPE_CHECKING:

@@ -1,10 +1,7 @@
 """Sign configuration and manifest with a key that stays on this machine, so that own runs are recognized."""
 
-import hmac
 import json
-import logging
 import os
-import secrets
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,8 +11,6 @@ from copycat.config.places import settings_folder
 
 KEY = "key"
 SIZE = 32
-
-log = logging.getLogger(__name__)
 
 
 def sign(config: bytes, manifest: Mapping[str, Any]) -> str | None:
@@ -29,6 +24,8 @@ def is_signed(config: bytes, manifest: Mapping[str, Any]) -> bool:
     key, signature = _read_key(), manifest.get("signature", manifest.get("seal"))
     if key is None or not isinstance(signature, str):
         return False
+    import hmac
+
     return hmac.compare_digest(_code(key, config, manifest).encode(), signature.encode(errors="replace"))
 
 
@@ -36,6 +33,8 @@ def _code(key: bytes, config: bytes, manifest: Mapping[str, Any]) -> str:
     unsigned = {name: value for name, value in manifest.items() if name not in ("signature", "seal")}
     # equal before writing and after reading: keys are strings, and floats read back to the same bits
     text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
+    import hmac  # late: tables of runs whose index is written read no signature
+
     message = b"copycat run\0" + len(config).to_bytes(8, "big") + config + text.encode()
     return hmac.digest(key, message, "sha256").hex()
 
@@ -53,11 +52,11 @@ def _make_key() -> bytes | None:
     folder = settings_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = folder / f".{KEY}.{secrets.token_hex(3)}"
+        temporary = folder / f".{KEY}.{os.urandom(3).hex()}"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(SIZE))
+                file.write(os.urandom(SIZE))
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -77,4 +76,8 @@ def _make_key() -> bytes | None:
 
 @cache
 def _warn(path: Path, why: str) -> None:
-    log.warning("this run is not signed, so that a rerun takes it for a stranger's: %s: %s", path, why)
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "this run is not signed, so that a rerun takes it for a stranger's: %s: %s", path, why
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
@@ -10,17 +10,15 @@ from copycat.config.printable import print_line
 from copycat.sweeps.summary import make_sweep_json
 from copycat.sweeps.sweep_file import FILE
 from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
-from copycat.tables.comparison import read_comparison
-from copycat.tables.comparison_table import print_comparison, write_comparison
-from copycat.tables.latex import render_latex
-from copycat.tables.markdown import render_markdown
-from copycat.tables.paper_table import PaperRequest, make_paper_table
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import RunRecord, read_trials
 from copycat.tables.run_row import RunRow
 from copycat.tables.run_table import best_run, print_runs, read_run_rows, rerun_command
 from copycat.tables.statistics import Direction
+
+if TYPE_CHECKING:
+    from copycat.tables.paper_table import PaperRequest  # which imports what the other forms do not need
 
 OutputForm = Literal["table", "best", "csv", "json", "latex", "markdown"]
 PAPER_SUFFIXES = {"latex": "tex", "markdown": "md"}
@@ -35,7 +33,7 @@ def show_runs(
     *,
     form: OutputForm,
     by: str | None,
-    paper: PaperRequest = PaperRequest(),  # noqa: B008
+    paper: "PaperRequest | None" = None,
 ) -> None:
     """Print the runs of a folder to standard output.
 
@@ -44,7 +42,7 @@ def show_runs(
         choice: filters and order of the rows.
         form: kind of output; `best` is the command that reruns the best run.
         by: metric that chooses the best run; None for a sweep's first objective, else val/loss.
-        paper: what a table in LaTeX or Markdown shows.
+        paper: what a table in LaTeX or Markdown shows; None for its defaults.
 
     Raises:
         UserError: if the folder does not exist, or the options contradict each other.
@@ -64,7 +62,11 @@ def show_runs(
         else:
             rows = select_rows(read_run_rows(folder), choice)
         if form in ("latex", "markdown"):
-            for line in render_paper_table(rows, paper, form=form, objectives=sweep.objectives if is_sweep else ()):
+            from copycat.tables.paper_table import PaperRequest
+
+            for line in render_paper_table(
+                rows, paper or PaperRequest(), form=form, objectives=sweep.objectives if is_sweep else ()
+            ):
                 print(line)  # control characters are escaped
         elif form == "csv":
             write_csv(rows)
@@ -74,7 +76,7 @@ def show_runs(
 
 def render_paper_table(
     rows: Sequence[RunRow],
-    request: PaperRequest,
+    request: "PaperRequest",
     *,
     form: Literal["latex", "markdown"],
     objectives: Collection[str] = (),
@@ -84,12 +86,16 @@ def render_paper_table(
     Raises:
         UserError: as for `make_paper_table`.
     """
+    from copycat.tables.latex import render_latex
+    from copycat.tables.markdown import render_markdown
+    from copycat.tables.paper_table import make_paper_table
+
     table = make_paper_table(rows, request, defaults=list(objectives), from_best=[n for n in objectives if "/" in n])
     return render_latex(table) if form == "latex" else render_markdown(table)
 
 
 def write_paper_table(
-    folders: Sequence[Path], request: PaperRequest, *, form: Literal["latex", "markdown"], to: Path | None
+    folders: Sequence[Path], request: "PaperRequest", *, form: Literal["latex", "markdown"], to: Path | None
 ) -> Path:
     """Write the table of runs, of a sweep, or of several of them, and return its path.
 
@@ -119,6 +125,9 @@ def show_compared(folders: Sequence[Path], *, form: Literal["table", "csv", "jso
     Raises:
         UserError: if a folder holds no run, or there are fewer than two runs, or too many trials.
     """
+    from copycat.tables.comparison import read_comparison
+    from copycat.tables.comparison_table import print_comparison, write_comparison
+
     runs: list[Path] = []
     records: dict[Path, RunRecord] = {}
     for folder in folders:

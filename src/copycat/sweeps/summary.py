@@ -12,8 +12,9 @@ from copycat.sweeps.sweep_file import SweepFile
 from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import Direction, direction_sign, find_best
 
-RANKS = ("completed", "pruned", "failed")
-"""Statuses in order of rank; all others come last."""
+_RANKS = {"completed": 0, "pruned": 1, "failed": 2}
+_FAILED, _UNRANKED = 2, 3
+"""Ranks of statuses; all others come last. The objectives rank trials within those before failed ones."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,25 @@ def rank_trials(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list
 
     Completed trials that violate a constraint come after those that do not.
     """
-
-    def place(row: RunRow) -> tuple[int, bool, list[float], int]:
-        status, values = row["status"], [row.get(name) for name in wanted]
-        if status == "failed" or status not in RANKS or None in values:
-            return RANKS.index("failed") if status == "failed" else len(RANKS), False, [], row["trial"]
-        signed = [direction_sign(way) * row[name] for name, way in wanted.items()]
-        return RANKS.index(status), "breaks" in row, signed, row["trial"]
-
-    return sorted(rows, key=place)
+    rows = list(rows)
+    ranks = [_RANKS.get(row["status"], _UNRANKED) for row in rows]
+    columns: list[list[Any]] = [[row.get(name) for row in rows] for name in wanted]
+    missing = (index for column in columns if None in column for index, value in enumerate(column) if value is None)
+    for index in missing:
+        if ranks[index] < _FAILED:
+            ranks[index] = _UNRANKED
+    signed = [
+        [sign * value if rank < _FAILED else 0 for rank, value in zip(ranks, column, strict=True)]
+        for sign, column in zip(map(direction_sign, wanted.values()), columns, strict=True)
+    ]
+    breaks = [rank < _FAILED and "breaks" in row for rank, row in zip(ranks, rows, strict=True)]
+    places = [*zip(ranks, breaks, *signed, [row["trial"] for row in rows], strict=True)]
+    return [rows[index] for index in sorted(range(len(rows)), key=places.__getitem__)]
 
 
 def is_done(row: RunRow, wanted: Mapping[str, Direction]) -> bool:
     """Return whether a trial is completed, violates no constraint, and has a value for each objective."""
-    return row["status"] == "completed" and "breaks" not in row and all(row.get(name) is not None for name in wanted)
+    return row["status"] == "completed" and "breaks" not in row and None not in map(row.get, wanted)
 
 
 def find_pareto_front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
@@ -89,25 +95,32 @@ def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Confi
     """Group trials by configuration, ranked by the mean of the first objective; empty if no seed or fold varies."""
     if not sweep.repeats:
         return []
-    groups: dict[str, dict[str, RunRow]] = {}
-    for row in reversed(rank_trials(rows, sweep.objectives)):  # of two trials with the same seed the better one counts
-        group = groups.setdefault(_key(row, sweep.hyper_parameters), {})
-        group[_key(row, sweep.repeats)] = row
-    whole = len({repeat for group in groups.values() for repeat in group}) if sweep.hyper_parameters else sweep.trials
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], RunRow]] = {}
+    ranked = rank_trials(rows, sweep.objectives)[::-1]  # of two trials with the same seed the better one counts
+    keys = _keys(ranked, sweep.hyper_parameters), _keys(ranked, sweep.repeats)
+    for row, configuration, repeat in zip(ranked, *keys, strict=True):
+        groups.setdefault(configuration, {})[repeat] = row
+    repeats = {repeat for group in groups.values() for repeat in group}
+    whole = len(repeats) if sweep.hyper_parameters else sweep.trials
     expected_runs = whole if sweep.sweeper == "grid" else None
     summaries = [_configuration(list(group.values()), sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
     sign = direction_sign(direction)
-    ranked = sorted(summaries, key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
-    return _with_close(ranked, sweep) if sweep.race is None else ranked
+    summaries.sort(key=lambda one: math.inf if (mean := one.mean(name)) is None else sign * mean)
+    return _with_close(summaries, sweep) if sweep.race is None else summaries
 
 
 def _with_close(ranked: Sequence[Configuration], sweep: SweepFile) -> list[Configuration]:
     """Mark the configurations that are not distinguishable from the first one, where several runs allow a test."""
     name, direction = next(iter(sweep.objectives.items()))
-    values = [{_key(trial, sweep.repeats): trial[name] for trial in one.trials} for one in ranked if one.trials]
-    if len(values) < 2 or max(map(len, values)) < 2:
+    counts = [len(one.trials) for one in ranked if one.trials]
+    if len(counts) < 2 or max(counts) < 2:
         return list(ranked)
+    values = [
+        dict(zip(_keys(one.trials, sweep.repeats), [trial[name] for trial in one.trials], strict=True))
+        for one in ranked
+        if one.trials
+    ]
     folds = {trial.get("data.fold") for one in ranked for trial in one.trials}
     _, close = find_best(values, direction, overlap=1 / (len(folds) - 1) if len(folds) > 1 else 0.0)
     return [replace(one, is_close=place in close) for place, one in enumerate(ranked)]
@@ -122,18 +135,19 @@ def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> d
 
 
 def _configuration(rows: Sequence[RunRow], sweep: SweepFile, expected_runs: int | None) -> Configuration:
-    done = [row for row in rows if is_done(row, sweep.objectives)]
-    other_statuses = Counter(
-        "outside the constraints" if "breaks" in row else row["status"]
-        for row in rows
-        if not is_done(row, sweep.objectives)
-    )
+    done, others = list[RunRow](), list[RunRow]()
+    for row in rows:
+        (done if is_done(row, sweep.objectives) else others).append(row)
+    other_statuses = Counter("outside the constraints" if "breaks" in row else row["status"] for row in others)
     values = {name: rows[0][name] for name in sweep.hyper_parameters if name in rows[0]}
     return Configuration(values, rank_trials(done, sweep.objectives), expected_runs, other_statuses)
 
 
-def _key(row: RunRow, names: Sequence[str]) -> str:
-    return repr([(name, row[name]) for name in names if name in row])  # which tells 1, 1.0 and True apart
+def _keys(rows: Sequence[RunRow], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return a key of each row that is equal for equal values of these names."""
+    # repr tells 1, 1.0 and True apart
+    columns = [[repr(row[name]) if name in row else "" for row in rows] for name in names]
+    return [*zip(*columns, strict=True)] if columns else [()] * len(rows)
 
 
 def _json(one: Configuration, sweep: SweepFile) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from copycat.records.reader import find_runs
 from copycat.records.run_folder import RACE_FOLDER, SWEEP
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
-from copycat.tables.grouping import REPEATS
+from copycat.tables.run_row import REPEATS
 from copycat.tables.statistics import Direction
 
 FILE = SWEEP
@@ -135,8 +135,8 @@ def read_own_sweep(folder: Path) -> SweepFile:
     Raises:
         UserError: if the file cannot be read, or its signature is not the user's.
     """
-    fields, own = _read(folder)
-    if not own:
+    fields, content = _read(folder)
+    if not is_signed(_SIGNED_AS, content):
         raise UserError(
             f"{folder / FILE}: expected a sweep that you made; its signature is not yours. Type its words yourself:"
             " copycat train -m …"
@@ -144,7 +144,8 @@ def read_own_sweep(folder: Path) -> SweepFile:
     return SweepFile(**fields)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], bool]:
+def _read(folder: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return the fields of a SweepFile, and the content of sweep.json as signed."""
     path = folder / FILE
     try:
         content = read_json(read_file(path, max_bytes=MAX_BYTES))
@@ -157,7 +158,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else first_line(error)
         raise UserError(f"{path}: expected the record of a sweep; {problem}.") from error
-    return fields, is_signed(_SIGNED_AS, dict(content))
+    return fields, content
 
 
 def _with_current_keys(fields: Mapping[str, Any]) -> dict[str, Any]:

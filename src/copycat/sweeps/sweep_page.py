@@ -22,10 +22,10 @@ from copycat.sweeps.ranking import make_ranking_sections
 from copycat.sweeps.report_plots import make_plot_sections
 from copycat.sweeps.summary import group_configurations, is_done
 from copycat.sweeps.sweep_file import SweepFile, has_race, read_sweep
-from copycat.sweeps.table import make_trial_rows, summarize_sweep
+from copycat.sweeps.table import rank_rows, summarize_sweep
 from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
-from copycat.tables.run_table import read_run_records, rerun_command
+from copycat.tables.run_table import make_rows, read_run_records, rerun_command
 from copycat.tables.statistics import format_number
 
 
@@ -36,7 +36,7 @@ def make_sweep_page(folder: Path) -> Page:
         UserError: if sweep.json cannot be read.
     """
     sweep, records = read_sweep(folder), read_run_records(folder)
-    rows = make_trial_rows(records, folder, sweep)
+    rows = rank_rows(make_rows(records, folder, objectives=sweep.objectives), sweep)
     race = read_race(folder) if has_race(folder) else None
     by_folder = {str(record.folder): record for record in records}
     sections = [

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from copycat.config.dotted_keys import short_names
@@ -12,7 +12,6 @@ from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
-from copycat.tables.comparison_table import CLOSE
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -25,29 +24,38 @@ from copycat.tables.render import (
     value_cell,
     wide_console,
 )
-from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
-from copycat.tables.run_table import make_rows, read_run_records
-from copycat.tables.statistics import format_number
+from copycat.tables.run_table import read_run_rows
+from copycat.tables.statistics import CLOSE, format_number
 
 RESERVED_TITLES = ("trial", "status", "epochs", "seconds", "runs", "why")
 """Titles of columns that are not configuration keys."""
 
 
-def read_sweep_rows(folder: Path, choice: Query) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
+def read_sweep_rows(
+    folder: Path, choice: Query, *, with_metrics: bool = True
+) -> tuple[SweepFile, list[RunRow], list[RunRow]]:
     """Read a sweep, all its trials by rank, and the chosen ones by rank or in the order of the choice.
+
+    The rows may lack metrics other than the objectives where these are not asked for.
 
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
     sweep = read_sweep(folder)
-    rows = make_trial_rows(read_run_records(folder), folder, sweep)
-    return sweep, rows, select_rows(rows, choice, known=[*sweep.varies, *sweep.objectives])
+    needed = [*sweep.varies, *sweep.objectives]
+    rows = read_trial_rows(folder, sweep, metrics=needed if choice.is_empty and not with_metrics else None)
+    return sweep, rows, select_rows(rows, choice, known=needed)
 
 
-def make_trial_rows(records: Iterable[RunRecord], folder: Path, sweep: SweepFile) -> list[RunRow]:
-    """Flatten the trials of a sweep into rows, by rank."""
-    rows = [row for row in make_rows(records, folder, objectives=sweep.objectives) if "trial" in row]
+def read_trial_rows(folder: Path, sweep: SweepFile, *, metrics: Collection[str] | None = None) -> list[RunRow]:
+    """Read the trials of a sweep as rows, by rank; metrics as for `read_rows`."""
+    return rank_rows(read_run_rows(folder, objectives=sweep.objectives, metrics=metrics), sweep)
+
+
+def rank_rows(rows: Iterable[RunRow], sweep: SweepFile) -> list[RunRow]:
+    """Rank the rows of a sweep that are of trials; with several objectives, mark those on the Pareto front."""
+    rows = [row for row in rows if "trial" in row]
     if len(sweep.objectives) > 1:
         best = find_pareto_front(rows, sweep.objectives)
         rows = [{**row, "pareto": row["trial"] in best} for row in rows]
@@ -60,7 +68,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
     """
-    sweep, rows, shown = read_sweep_rows(folder, choice or Query())
+    sweep, rows, shown = read_sweep_rows(folder, choice or Query(), with_metrics=False)
     quoted = shlex.quote(str(folder))
     print_line(f"{folder}: {summarize_sweep(sweep, rows)}")
     summed, repeats = group_configurations(shown, sweep), " and ".join(sweep.repeats)
@@ -120,7 +128,7 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     Raises:
         UserError: if no trial completed within the constraints.
     """
-    sweep, _, rows = read_sweep_rows(folder, choice)
+    sweep, _, rows = read_sweep_rows(folder, choice, with_metrics=False)
     done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     if not done:
         within = " that keeps to sweep.constraints" if any("breaks" in row for row in rows) else ""

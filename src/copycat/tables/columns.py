@@ -7,9 +7,11 @@ of them where all are equal; or, of floats or whole numbers alone, their bytes.
 
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import islice, repeat
+from sys import intern
 from typing import Any
 
 Column = Sequence[Any] | Mapping[str, str]
@@ -88,23 +90,40 @@ def unpack_column(column: Column, *, count: int) -> Sequence[Any]:
 def join_columns(shape: Any, columns: Iterable[Column], *, count: int) -> list[Any]:
     """Return the values of one shape, of which there are `count`, from its columns.
 
-    Parts that are equal in all values are one object: do not change them.
+    Parts of values that are equal in all are one object: do not change them.
     """
+    return [*_join(shape, iter(columns), count=count, share=False)[0]]
+
+
+def choose_columns(
+    shape: Mapping[str, Any], columns: Sequence[Column], *, keys: Collection[str]
+) -> tuple[Mapping[str, Any], Sequence[Column]]:
+    """Return the shape and columns of mappings that have no other of their keys than these."""
     rest = iter(columns)
+    parts = {key: [*islice(rest, _count_leaves(inner))] for key, inner in shape.items()}
+    chosen = {key: inner for key, inner in shape.items() if key in keys}
+    return chosen, [column for key in chosen for column in parts[key]]
 
-    def join(part: Any) -> tuple[Sequence[Any], bool]:
-        """Return the part of each value, and whether it is the same in all."""
-        if part is None:
-            column = next(rest)
-            return unpack_column(column, count=count), len(column) == 1 and not isinstance(column, Mapping)
-        joined = [join(inner) for inner in (part.values() if isinstance(part, dict) else part)]
-        cells = [some for some, _ in joined]
-        if all(is_same for _, is_same in joined):
-            first = [some[0] for some in cells]
-            return [dict(zip(part, first, strict=True)) if isinstance(part, dict) else first] * count, True
-        rows = zip(*cells, strict=True)
-        return [*map(dict, map(zip, repeat(tuple(part)), rows))] if isinstance(part, dict) else [
-            *map(list, rows)
-        ], False
 
-    return [*join(shape)[0]]
+def _count_leaves(shape: Any) -> int:
+    return 1 if shape is None else sum(map(_count_leaves, shape.values() if isinstance(shape, dict) else shape))
+
+
+def _join(shape: Any, columns: Iterator[Column], *, count: int, share: bool = True) -> tuple[Sequence[Any], bool]:
+    """Return the part of this shape of each value, and whether it is the same in all, and may then be one object."""
+    if shape is None:
+        column = next(columns)
+        return unpack_column(column, count=count), len(column) == 1 and not isinstance(column, Mapping)
+    inner = shape.values() if isinstance(shape, dict) else shape
+    parts = [_join(part, columns, count=count) for part in inner]
+    keys = [*map(intern, shape)] if isinstance(shape, dict) else range(len(shape))  # found faster in many mappings
+    first = dict(zip(keys, (cells[0] for cells, _ in parts), strict=True))
+    is_same = share and all(is_same for _, is_same in parts)
+    if is_same:
+        return [first if isinstance(shape, dict) else [*first.values()]] * count, True
+    joined = [*map(dict.copy, repeat(first, count))]  # faster than to insert what is the same in all
+    different = {key: cells for key, (cells, is_same) in zip(keys, parts, strict=True) if not is_same}
+    if different:
+        rows = zip(*different.values(), strict=True)
+        deque(map(dict.update, joined, map(zip, repeat([*different]), rows)), maxlen=0)
+    return joined if isinstance(shape, dict) else [[*one.values()] for one in joined], False

@@ -13,7 +13,7 @@ from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.records.reader import check_files, not_a_run, read_config
 from copycat.records.run_folder import CONFIG
-from copycat.records.safe_parsers import read_yaml
+from copycat.records.safe_yaml import read_yaml
 from copycat.tables.run_reader import RunRecord, read_record
 from copycat.tables.run_row import RunRow, make_row
 

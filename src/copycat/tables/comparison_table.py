@@ -11,6 +11,7 @@ from copycat.config.printable import csv_text, print_line, printable
 from copycat.tables.comparison import ComparisonLine, RunComparison
 from copycat.tables.render import csv_cell, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import (
+    CLOSE,
     describe_mcnemar,
     direction_sign,
     format_number,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ACCURACY, CLOSE = "val/accuracy", "†"
+ACCURACY = "val/accuracy"
 
 
 def print_comparison(compared: RunComparison, *, equal: bool) -> None:

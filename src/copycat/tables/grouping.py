@@ -13,11 +13,9 @@ from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import one_of
 from copycat.records.reader import not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import CONFIG
-from copycat.records.safe_parsers import read_yaml
-from copycat.tables.run_row import RunRow
+from copycat.records.safe_yaml import read_yaml
+from copycat.tables.run_row import REPEATS, RunRow
 
-REPEATS = ("seed", "data.fold", "data.split_seed")
-"""Keys whose values repeat a configuration, and do not make another one."""
 UNRELATED = ("output_dir", "print_losses", "logger.", "callbacks.progress.", "trainer.steps_per_execution")
 """Keys, and beginnings of keys, that do not change what a run computes."""
 DIGEST_LENGTH = 12

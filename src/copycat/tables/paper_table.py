@@ -10,9 +10,9 @@ from copycat.config.errors import UserError
 from copycat.config.metric_names import stated_directions
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.tables.grouping import REPEATS, Group, RecordedRun, group_runs, read_completed, varying_keys
+from copycat.tables.grouping import Group, RecordedRun, group_runs, read_completed, varying_keys
 from copycat.tables.query import resolve_name
-from copycat.tables.run_row import RunRow, column_names
+from copycat.tables.run_row import REPEATS, RunRow, column_names
 from copycat.tables.statistics import Direction, find_best, mean_interval, natural_direction
 
 DEFAULT_METRICS = ("final/val/loss", "final/val/accuracy")

@@ -34,6 +34,11 @@ class Query:
     sort: str | None = None
     descending: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether it leaves rows as they are."""
+        return not (self.filters or self.sort or self.descending)
+
 
 def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] = ()) -> list[RunRow]:
     """Return the rows for which all conditions hold, sorted if requested.
@@ -43,7 +48,7 @@ def select_rows(rows: Sequence[RunRow], query: Query, *, known: Collection[str] 
     Raises:
         UserError: for an invalid condition, or a name that no row has.
     """
-    if query == Query():
+    if query.is_empty:
         return list(rows)
     names = [*dict.fromkeys([*column_names(rows), *KNOWN_NAMES, *known])]
     for condition in query.filters:
@@ -60,8 +65,11 @@ def sort_rows(rows: Iterable[RunRow], name: str, *, descending: bool = False) ->
     """Sort rows by one value: numbers, then text; rows without it come last in either direction."""
     rows = list(rows)
     present = [row for row in rows if row.get(name) is not None]
-    present.sort(key=lambda row: _sort_key(row[name]), reverse=descending)
-    return [*present, *(row for row in rows if row.get(name) is None)]
+    values: list[Any] = [row[name] for row in present]
+    is_plain = all(isinstance(value, str) and value.isascii() and value.isprintable() for value in values)
+    keys = values if is_plain else [*map(_sort_key, values)]
+    order = sorted(range(len(keys)), key=keys.__getitem__, reverse=descending)
+    return [*(present[index] for index in order), *(row for row in rows if row.get(name) is None)]
 
 
 def _sort_key(value: Any) -> tuple[bool, Any]:

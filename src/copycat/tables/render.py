@@ -5,19 +5,24 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-from rich.cells import cell_len
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from copycat.config.printable import csv_text, make_console, printable, printable_lines
 from copycat.tables.run_row import RunRow, column_names
 from copycat.tables.statistics import format_number
 
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod
+    from rich.table import Table
+
+TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables of the environment by which rich takes any output for a terminal."""
 WIDE_COLUMNS = 140
 """Width of a terminal, in characters, from which all columns are shown."""
+PIPE_COLUMNS = 400
+"""Width of a pipe, in which each run keeps to one line."""
 Column = tuple[str, Callable[[RunRow], str]]
 """The title of a column, and the formatter of its cells."""
 
@@ -27,8 +32,10 @@ def status_cell(rows: Sequence[RunRow]) -> Callable[[RunRow], str]:
     some_photos = any(row["synthetic"] is False for row in rows)
 
     def cell(row: RunRow) -> str:
+        if not (row.get("copy_of") or (some_photos and row["synthetic"])):
+            return str(row["status"])
         marks = ["rerun"] * bool(row.get("copy_of")) + ["drawn"] * bool(row["synthetic"] and some_photos)
-        return f"{row['status']} ({', '.join(marks)})" if marks else str(row["status"])
+        return f"{row['status']} ({', '.join(marks)})"
 
     return cell
 
@@ -67,31 +74,54 @@ def value_cell(name: str) -> Callable[[RunRow], str]:
 
     def cell(row: RunRow) -> str:
         value = row.get(name, "–")
+        if type(value) is int:
+            return str(value)
         return f"{value:.6g}" if isinstance(value, float) and len(repr(value)) > 12 else printable(value)
 
     return cell
 
 
-def wide_console() -> Console:
-    """Return a console on standard output; in a pipe, which has no width, each run keeps to one line."""
-    return make_console(width=None if os.isatty(1) else 400)
+class Pipe(NamedTuple):
+    """Stand for a console on a standard output that is no terminal, for which rich need not be imported."""
+
+    width: int = PIPE_COLUMNS
+
+
+def wide_console() -> "Console | Pipe":
+    """Return a console on standard output, or a pipe where rich would print to it without styles."""
+    is_terminal = os.isatty(1) or sys.stdout.isatty() or not os.environ.keys().isdisjoint(TERMINAL_VARIABLES)
+    has_lines = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    if is_terminal or not has_lines or sys.platform == "win32":
+        return make_console(width=None if os.isatty(1) else PIPE_COLUMNS)
+    return Pipe()
 
 
 def print_table(
-    console: Console, titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
+    console: "Console | Pipe", titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
     """Print one line per row; where space is short, shorten the columns of the shrinkable titles first."""
     heads = [printable_lines(title) for title, _ in titles]
-    columns = [[printable(cell(row)) for row in rows] for _, cell in titles]
+    columns = [_printable_cells([*map(cell, rows)]) for _, cell in titles]
     widths = [_width([*head.split("\n"), *column]) for head, column in zip(heads, columns, strict=True)]
     if rows and sum(widths) + 3 * len(widths) + 1 <= console.width:
-        _print_fitting(console, heads, columns, widths)
-    else:
-        rows_of_cells = [*zip(*columns, strict=True)]
-        console.print(_make_table(heads, rows_of_cells, shrinkable=[*map(printable_lines, shrinkable)]))
+        frame = _draw_frame(heads, widths) if isinstance(console, Pipe) else _capture_frame(console, heads, widths)
+        file = sys.stdout if isinstance(console, Pipe) else console.file
+        file.write("".join(_fill_frame(frame, heads, columns, widths)))
+        return
+    if isinstance(console, Pipe):
+        console = make_console(width=console.width)
+    rows_of_cells = [*zip(*columns, strict=True)]
+    console.print(_make_table(heads, rows_of_cells, shrinkable=[*map(printable_lines, shrinkable)]))
 
 
-def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], *, shrinkable: Sequence[str] = ()) -> Table:
+def _printable_cells(cells: Sequence[str]) -> Sequence[str]:
+    return cells if all(map(str.isascii, cells)) and all(map(str.isprintable, cells)) else [*map(printable, cells)]
+
+
+def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], *, shrinkable: Sequence[str] = ()) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table()
     for head in heads:
         justify: JustifyMethod = "right" if _is_right(head) else "left"
@@ -105,30 +135,61 @@ def _is_right(head: str) -> bool:
     return "/" in head
 
 
-def _print_fitting(
-    console: Console, heads: Sequence[str], columns: Sequence[Sequence[str]], widths: Sequence[int]
-) -> None:
-    """Print a table that fits as rich prints it, which takes a millisecond for each row: it prints only the frame."""
+def _capture_frame(console: "Console", heads: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines of a table with one row that fits, as rich prints them, which takes a millisecond a row."""
     with console.capture() as capture:
         console.print(_make_table(heads, [["x" * width for width in widths]]))
-    *top, ruler, bottom = capture.get().splitlines(keepends=True)
+    return capture.get().splitlines(keepends=True)
+
+
+def _draw_frame(heads: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines that `_capture_frame` returns without styles."""
+    lines = [head.split("\n") for head in heads]
+    height = max(map(len, lines))
+    columns = [
+        _pad([*[""] * (height - len(some)), *some], width, right=_is_right(head))
+        for head, some, width in zip(heads, lines, widths, strict=True)
+    ]
+    titles = [f"┃ {' ┃ '.join(line)} ┃\n" for line in zip(*columns, strict=True)]
+    top, ruler, bottom = (
+        f"{left}{middle.join(line * (width + 2) for width in widths)}{right}\n"
+        for left, line, middle, right in ("┏━┳┓", "┡━╇┩", "└─┴┘")
+    )
+    return [top, *titles, ruler, "│\n", bottom]
+
+
+def _fill_frame(
+    frame: Sequence[str], heads: Sequence[str], columns: Sequence[Sequence[str]], widths: Sequence[int]
+) -> Iterator[str]:
+    """Yield the lines of a table, whose frame has one row."""
+    *top, ruler, bottom = frame
     bar = ruler[0]
     padded = [
         _pad(column, width, right=_is_right(head)) for head, column, width in zip(heads, columns, widths, strict=True)
     ]
     lines = map(f" {bar} ".join, zip(*padded, strict=True))
-    console.file.write("".join([*top, *(f"{bar} {line} {bar}\n" for line in lines), bottom]))
+    yield from top
+    yield from (f"{bar} {line} {bar}\n" for line in lines)
+    yield bottom
 
 
 def _width(texts: Sequence[str]) -> int:
     """Return the width of the widest text on a terminal."""
-    return max(map(len if all(map(str.isascii, texts)) else cell_len, texts))
+    return max(map(len if all(map(str.isascii, texts)) else _cell_len, texts))
+
+
+def _cell_len(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _pad(texts: Sequence[str], width: int, *, right: bool) -> list[str]:
     if right:
         texts = [text.rstrip() for text in texts]
-    widths = [width - cell_len(text) + len(text) if not text.isascii() else width for text in texts]
+    widths = [width - _cell_len(text) + len(text) if not text.isascii() else width for text in texts]
     return [*map(str.rjust if right else str.ljust, texts, widths)]
 
 
@@ -152,12 +213,32 @@ def start_csv(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
 
 def write_json(content: Mapping[str, Any]) -> None:
     """Write an object as JSON to standard output."""
-    json.dump(content, sys.stdout, indent=2, allow_nan=False)
-    print()
+    print(indent_json(content))
+
+
+def indent_json(value: Any, *, depth: int = 0) -> str:
+    """Return what `json.dumps` returns with an indent of 2, but encode rows by its encoder in C, which knows none."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (Mapping, list, tuple)) or not value:
+        return json.dumps(value, allow_nan=False)
+    line, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
+    if not any(isinstance(one, (Mapping, list, tuple)) for one in inner):
+        text = json.dumps(value, allow_nan=False, separators=(f",{line}", ": "))
+        return f"{text[0]}{line}{text[1:-1]}{end}{text[-1]}"
+    parts = [indent_json(one, depth=depth + 1) for one in inner]
+    if isinstance(value, Mapping):
+        parts = [f"{json.dumps(key)}: {part}" for key, part in zip(value, parts, strict=True)]
+        return f"{{{line}{f',{line}'.join(parts)}{end}}}"
+    return f"[{line}{f',{line}'.join(parts)}{end}]"
 
 
 def csv_cell(value: Any) -> str:
     """Format a value for CSV: numbers read back to the same bits, missing values are empty, text is never a formula."""
     if value is None:
         return ""
-    return csv_text(value) if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, float) and isfinite(value):
+        return float.__repr__(value)
+    return _cached_csv_text(value) if isinstance(value, str) else json.dumps(value)
+
+
+_cached_csv_text = lru_cache(4096)(csv_text)  # most texts are those of earlier rows

@@ -24,11 +24,14 @@ class RunRecord:
     @property
     def status(self) -> str:
         """Return the recorded status, but `killed` for a run recorded as running whose process is gone."""
+        return current_run_status(self.recorded_status, self.folder, is_trial=self.trial is not None)
+
+    @property
+    def recorded_status(self) -> str:
+        """Return the status as recorded: of the trial, but of the run where the trial is not recorded as ended."""
         if self.trial is not None and self.trial.status != RUNNING:
             return self.trial.status
-        status = str(self.manifest["status"]) if self.manifest else RUNNING
-        # a trial may be between two processes while its sweep runs
-        return current_status(status, self.folder, *([self.folder.parent] if self.trial else []))
+        return str(self.manifest["status"]) if self.manifest else RUNNING
 
     @property
     def overrides(self) -> Sequence[str]:
@@ -48,6 +51,12 @@ class RunRecord:
             self.manifest["results"].get("best", {}).get("metrics", {}) if self.manifest else {}
         )
         return metrics
+
+
+def current_run_status(recorded: str, folder: Path, *, is_trial: bool) -> str:
+    """Return the recorded status, but `killed` for a run recorded as running whose process is gone."""
+    # a trial may be between two processes while its sweep runs
+    return current_status(recorded, folder, *([folder.parent] if is_trial else []))
 
 
 def read_record(folder: Path) -> RunRecord:

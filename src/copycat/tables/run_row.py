@@ -3,10 +3,12 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from copycat.tables.run_reader import RunRecord
+from copycat.records.lock import RUNNING
+from copycat.tables.run_reader import RunRecord, current_run_status
 from copycat.tables.statistics import wilson_interval
 
 RunRow = Mapping[str, Any]
@@ -14,22 +16,43 @@ RunRow = Mapping[str, Any]
 `final/val/loss`, those of the best epoch as `best/val/loss`, and objectives of a sweep by their own names. The 95 %
 interval of `final/val/accuracy` is `accuracy_low` to `accuracy_high`, and its baseline `majority`: the accuracy of
 always predicting the most frequent class."""
+REPEATS = ("seed", "data.fold", "data.split_seed")
+"""Keys whose values repeat a configuration, and do not make another one."""
+METRIC_PREFIXES = FINAL, BEST = "final/", "best/"
+ROW_VERSION = 1
+"""Version of what `make_unplaced_row` returns for a record: raise it with any change, since rows are cached."""
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
 
 def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ()) -> RunRow:
     """Flatten a run into a row, with its path below `root`, and a trial's values of its sweep's objectives."""
+    row, folder = make_unplaced_row(record, objectives=objectives), str(record.folder)
+    is_inside = folder.startswith(f"{root}/")
+    place_row(row, folder, folder.removeprefix(f"{root}/") if is_inside else _name_below(record.folder, root))
+    return row
+
+
+def place_row(row: dict[str, Any], folder: str, name: str) -> None:
+    """Add to a row what its record does not determine: folder, name, and whether a process still runs it."""
+    row["run"], row["folder"] = name, folder
+    if row["status"] == RUNNING:
+        is_trial = next(iter(row)) == "trial"  # further on it is a key of a configuration
+        row["status"] = current_run_status(RUNNING, Path(folder), is_trial=is_trial)
+
+
+def make_unplaced_row(record: RunRecord, *, objectives: Collection[str] = ()) -> dict[str, Any]:
+    """Flatten a run into a row that its record determines; `place_row` adds the rest."""
     manifest, trial = record.manifest or {}, record.trial
     request, results = manifest.get("request", {}), manifest.get("results", {})
-    best, folder = results.get("best", {}), str(record.folder)
+    best = results.get("best", {})
     values = dict(parse_override(word) for word in record.overrides if "=" in word) | (trial.values if trial else {})
     row: dict[str, Any] = {"trial": trial.number} if trial else {}
     row |= {
-        "run": folder.removeprefix(f"{root}/") if folder.startswith(f"{root}/") else _name_below(record.folder, root),
-        "folder": folder,
+        "run": "",
+        "folder": "",
         "experiment": request.get("experiment"),
         "copy_of": (request.get("copy_of") or {}).get("folder"),
-        "status": record.status,
+        "status": record.recorded_status,
         "error": (trial.error if trial else None) or manifest.get("error"),
         "started": trial.started if trial else manifest.get("started"),
         "ended": trial.ended if trial else manifest.get("ended"),
@@ -44,10 +67,10 @@ def make_row(record: RunRecord, root: Path, *, objectives: Collection[str] = ())
     row |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
     if trial and trial.violated_constraints:
         row["breaks"] = " ".join(trial.violated_constraints)
-    row |= _with_prefix("final/", record.final)
+    row |= _with_prefix(FINAL, record.final)
     if best:
         row["best/epoch"] = best.get("epoch")
-    row |= _with_prefix("best/", record.best)
+    row |= _with_prefix(BEST, record.best)
     return row
 
 
@@ -95,7 +118,5 @@ def parse_value(text: str) -> Any:
 
 def column_names(rows: Iterable[RunRow]) -> list[str]:
     """Return the names that occur in any row; metrics of the final weights and of the best epoch come last."""
-    names: dict[str, Any] = {}
-    for row in rows:
-        names.update(row)
-    return sorted(names, key=lambda name: 2 * name.startswith("best/") + name.startswith("final/"))
+    names = dict.fromkeys(chain.from_iterable(dict.fromkeys(map(tuple, rows))))  # most rows have the same
+    return sorted(names, key=lambda name: 2 * name.startswith(BEST) + name.startswith(FINAL))

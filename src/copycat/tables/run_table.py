@@ -11,8 +11,7 @@ from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
 from copycat.records.reader import read_config
-from copycat.records.safe_parsers import read_yaml
-from copycat.tables.index import read_records
+from copycat.tables.index import read_records, read_rows
 from copycat.tables.query import Query, resolve_name, select_rows, sort_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -27,7 +26,7 @@ from copycat.tables.render import (
     wide_console,
 )
 from copycat.tables.run_reader import RunRecord
-from copycat.tables.run_row import RunRow, column_names, make_row
+from copycat.tables.run_row import FINAL, RunRow, column_names, make_row
 from copycat.tables.statistics import natural_direction
 
 SHOWN_METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
@@ -54,9 +53,12 @@ def make_rows(records: Iterable[RunRecord], root: Path, *, objectives: Collectio
     return sort_rows((make_row(record, root, objectives=objectives) for record in records), "started")
 
 
-def read_run_rows(root: Path) -> list[RunRow]:
-    """Read the runs at or below a folder as rows; as `read_run_records` and `make_rows`."""
-    return make_rows(read_run_records(root), root)
+def read_run_rows(
+    root: Path, *, objectives: Collection[str] = (), metrics: Collection[str] | None = None
+) -> list[RunRow]:
+    """Read the runs at or below a folder as rows, as `read_run_records` and `make_rows`; metrics as for `read_rows`."""
+    check_folder(root)
+    return sort_rows(read_rows(root, objectives=objectives, metrics=metrics), "started")
 
 
 def print_runs(root: Path, query: Query | None = None) -> None:
@@ -65,8 +67,10 @@ def print_runs(root: Path, query: Query | None = None) -> None:
     Raises:
         UserError: where there is no such folder, or the query is invalid.
     """
-    rows = read_run_rows(root)
-    shown = select_rows(rows, query or Query())
+    query = query or Query()
+    metrics = [f"{FINAL}{name}" for name in SHOWN_METRICS] if query.is_empty else None  # a query may name any other
+    rows = read_run_rows(root, metrics=metrics)
+    shown = select_rows(rows, query)
     if not shown:
         nothing = f"none of {pluralize(len(rows), 'run')} in {root}"
         print_line(nothing if rows else f"no runs in {root}. Make one: copycat train")
@@ -115,6 +119,8 @@ def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
     completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_number(row.get(name))]
     if not completed:
         raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
+    from copycat.records.safe_yaml import read_yaml  # which the table does not need
+
     having = next(row for row in completed if row.get(name) is not None)
     config = read_yaml(read_config(Path(having["folder"])))
     nodes = metric_nodes(config) if isinstance(config, Mapping) else {}

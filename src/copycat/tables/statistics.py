@@ -10,6 +10,8 @@ from copycat.config.metric_names import find_mode
 
 Name = TypeVar("Name")
 Direction = Literal["minimize", "maximize"]
+CLOSE = "†"
+"""Mark of what is not distinguishable from the best."""
 
 
 def natural_direction(name: str, nodes: Mapping[str, Mapping[str, Any]] = {}) -> Direction:

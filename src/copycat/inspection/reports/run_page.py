@@ -26,8 +26,8 @@ from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import find_training_copies, read_predictions
 from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
 from copycat.records.run_folder import WEIGHTS
-from copycat.records.safe_parsers import read_yaml
 from copycat.records.safe_tensors import read_weights
+from copycat.records.safe_yaml import read_yaml
 from copycat.tables.statistics import format_number
 
 PLOTTED_METRICS = ("loss", "accuracy")

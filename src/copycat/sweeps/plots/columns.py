@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from copycat.config.errors import UserError
 from copycat.config.overrides import expand_values
 from copycat.records.trial_file import Trial
-from copycat.tables.grouping import REPEATS
+from copycat.tables.run_row import REPEATS
 
 LOG_RATIO = 100.0
 """Ratio between the largest and the smallest value from which an axis is logarithmic."""

@@ -10,8 +10,8 @@ from copycat.records.trial_file import Trial
 from copycat.sweeps import summary
 from copycat.sweeps.plots.columns import Column, is_number, make_column, spans_decades
 from copycat.sweeps.sweep_file import SweepFile, check_sweep, read_sweep
-from copycat.tables.grouping import REPEATS
 from copycat.tables.run_reader import RunRecord, read_trials
+from copycat.tables.run_row import REPEATS
 from copycat.tables.statistics import Direction, direction_sign
 
 

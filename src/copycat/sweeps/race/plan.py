@@ -14,8 +14,7 @@ from copycat.sweeps.job import Job, is_sweep_override
 from copycat.sweeps.race.decision import Pair, RaceRules
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import SweepFile
-from copycat.tables.grouping import REPEATS
-from copycat.tables.run_row import RunRow
+from copycat.tables.run_row import REPEATS, RunRow
 from copycat.tables.statistics import Direction
 
 REPORT_ROUNDS = 5

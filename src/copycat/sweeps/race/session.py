@@ -19,8 +19,7 @@ from copycat.sweeps.race.decision import Round
 from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
 from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
-from copycat.sweeps.table import make_trial_rows
-from copycat.tables.run_table import read_run_records
+from copycat.sweeps.table import read_trial_rows
 from copycat.training.manifest import now
 
 
@@ -67,7 +66,7 @@ class RaceSession:
             _check_same(self.plan, settings, self.folder)
         else:
             record = read_own_sweep(sweep)
-            rows = make_trial_rows(read_run_records(sweep), sweep, record)
+            rows = read_trial_rows(sweep, record)
             self.plan = make_plan(record, sweep, rows, settings, config)
             self.folder.mkdir(exist_ok=True)
             write_sweep(self.folder, _describe(self.plan, record))
