@@ -13,7 +13,6 @@ of the processor time of whole processes. The exit status is 1 if a limit is exc
 
 import argparse
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def start_server(words: Sequence[str], *, at: Path) -> Process:
             time.sleep(0.005)
         wall = time.perf_counter() - began
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()  # a shell in the background has its commands ignore SIGINT
         _, status, used = os.wait4(server.pid, 0)
         server.returncode = os.waitstatus_to_exitcode(status)
     return Process(wall, used.ru_maxrss, used.ru_utime + used.ru_stime)
