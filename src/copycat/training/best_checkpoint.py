@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from copycat.training.checkpoints import LastCheckpoint
-from copycat.training.lightning_internals import make_state_key
+from copycat.training.lightning_internals import make_state_key, read_metrics
 
 
 class BestCheckpoint(Checkpoint):
@@ -33,7 +33,7 @@ class BestCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, or let the last checkpoint be copied, where the value is the best so far."""
-        value = trainer.callback_metrics.get(self.monitor)
+        value = read_metrics(trainer).get(self.monitor)
         if value is None or (trainer.current_epoch + 1) % self.every_n_epochs or not self.is_better(value):
             return
         callbacks: Any = getattr(trainer, "callbacks")  # noqa: B009, set by a connector: mypy does not see it

@@ -15,7 +15,14 @@ from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import AtomicCheckpointIO, check_finite
 from copycat.training.decisions import Decisions
 from copycat.training.hook_compatibility import MultiStepCallback
-from copycat.training.lightning_internals import Position, forget_restart, get_fit_loop, get_position, set_position
+from copycat.training.lightning_internals import (
+    Position,
+    forget_restart,
+    get_fit_loop,
+    get_position,
+    read_metrics,
+    set_position,
+)
 
 CHECKPOINT_KEY = "copycat"  # key of Copycat's entry in a checkpoint
 BEFORE = "before.ckpt"  # name of the checkpoint before the last, until the run is completed
@@ -193,7 +200,7 @@ class LastCheckpoint(MultiStepCallback):
             return
         position, finished = self._at
         set_position(checkpoint["loops"], position)
-        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, trainer.callback_metrics, finished=finished)
+        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, read_metrics(trainer), finished=finished)
 
     def copycat_state(
         self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool

@@ -58,6 +58,11 @@ def get_stored_metrics(trainer: pl.Trainer) -> dict[str, Tensor]:
     return trainer._logger_connector._callback_metrics
 
 
+def read_metrics(trainer: pl.Trainer) -> dict[str, Tensor]:
+    """Return `trainer.callback_metrics`, without looking for what was logged by `self.log` where nothing was."""
+    return trainer.callback_metrics if trainer._results else get_stored_metrics(trainer)
+
+
 def keep_fault_handlers(trainer: pl.Trainer) -> None:
     """Let the Trainer leave the signals of faults alone.
 

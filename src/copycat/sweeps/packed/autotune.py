@@ -84,7 +84,9 @@ def _fit(trials: Sequence[Candidate], *, tried: int, most: int, device: torch.de
     most = max(1, int(min(most, room)))
     tried = min(tried, most)
     try:
-        seconds = min(_time_steps(_sample(trials, tried), device=device))
+        seconds = min(_time_steps(_sample(trials, tried), steps=1, device=device))
+        if seconds * most > MAX_STEP_SECONDS * tried:  # the first step is a slow one
+            seconds = min(_time_steps(_sample(trials, tried), device=device))
     except Exception as failure:  # of a user's loss, say: training will report it
         log.info("a step of %d trials cannot be timed", tried, exc_info=failure)
         return most
