@@ -6,8 +6,9 @@
 Each round trains a sweep with `hydra/launcher=packed`, including its run folders, and then the bare hand-written loop
 once, with the same epochs and without records; the time of the loop counts once per trial, since it is the same each
 time. The number of epochs is the lecture's: with fewer, the costs per trial weigh more. The seconds of the sweep are
-from the first trial's record to the last one's end; those of the loop are of its steps alone, after its imports. For
-comparison, the output has the rates of one plain matrix product and of one plain read of memory of the same size.
+from the first trial's record to the last one's end; those of the loop are of its steps alone, after its imports. The
+rates are those of the products and reads that single trials take, of which a pack by SGD needs a hundredth; for
+comparison, the output has those of one plain matrix product and of one plain read of memory of the same size.
 `peers` compares with Hydra's basic launcher in a project of the usual Lightning-and-Hydra pattern
 (benchmarks/peers/lightning_hydra; python benchmarks/peers.py --setup lightning-hydra makes its environment), as whole
 processes of 200 epochs per trial in a terminal, where both draw their progress; in `peers-piped` both write to a file,
