@@ -1,11 +1,19 @@
 """The cache of digests: a mapped file, read in either format."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from PIL import Image
+from torch import Tensor
 
+from copycat.data import digest_cache
 from copycat.data.digest_cache import OLD_SUFFIX, DigestCache
+from copycat.data.lazy_images import Stamp
+
+T = TypeVar("T")
 
 DIGESTS = [f"{number:032x}" for number in range(50)]
 
@@ -34,6 +42,43 @@ def test_digests_are_found_again_by_name_and_stamp() -> None:
     assert cache.find("7.png", (7, 8)) is cache.find("x.png", (7, 7)) is cache.find("7.png", None) is None
     assert make("another").find("7.png", (7, 7)) is None
     assert cache.path.stat().st_size == 32 + 32 * 50
+
+
+class Files:
+    """Images named by their numbers, of which every fifth changed and every seventh is gone."""
+
+    shape = (70, 3, 8, 8)
+
+    def __getitem__(self, index: int) -> Tensor:
+        raise NotImplementedError
+
+    def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
+        raise NotImplementedError
+
+    def key(self, index: int) -> str:
+        return f"{index}.png"
+
+    def stamp(self, index: int) -> Stamp | None:
+        return None if index % 7 == 6 else (index, 8 if index % 5 == 4 else 7)
+
+
+def test_digests_of_many_are_those_of_each() -> None:
+    assert not make().find_all(Files(), 70)[1].any()
+    fill(range(50))
+    cache = make()
+    digests, is_found = cache.find_all(Files(), 70)
+    each = [cache.find(f"{number}.png", Files().stamp(number)) for number in range(70)]
+    assert [digest.tobytes().hex() if found else None for digest, found in zip(digests, is_found, strict=True)] == each
+    assert is_found.sum() == sum(number % 7 != 6 and number % 5 != 4 for number in range(50))
+
+
+def test_on_a_slow_disk_the_rest_is_left_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(range(50))
+    monkeypatch.setattr(digest_cache, "QUICK_FILES", 10)
+    monkeypatch.setattr(digest_cache, "QUICK_SECONDS", -1.0)
+    is_found = make().find_all(Files(), 70)[1]
+    assert is_found[:10].sum() == 7
+    assert not is_found[10:].any()
 
 
 def test_a_cache_without_new_digests_is_not_written() -> None:

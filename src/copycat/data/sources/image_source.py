@@ -158,7 +158,12 @@ class ImageSource(ABC):
                 known.add(encoded.key(index), stamp, pixels)
             return pixels
 
-        outcomes = _collect(parallel_map(read, count, what=f"Reading {name}"), count)
+        digests, is_known = np.zeros((count, DIGEST_BYTES), dtype=np.uint8), np.zeros(count, dtype=bool)
+        if known is not None and listed.digests is None:
+            digests, is_known = known.find_all(encoded, count)
+        rest = np.flatnonzero(~is_known)
+        found = parallel_map(lambda place: read(int(rest[place])), len(rest), what=f"Reading {name}")
+        outcomes = _collect(found, rest, digests)
         good = outcomes.good
         images: Tensor | Decoder = encoded if store is None else store
         if len(good) < count:
@@ -189,7 +194,8 @@ def _read_cached(
     for name, part in listed.items():
         places = place[first : first + len(part.labels)]
         first += len(part.labels)
-        outcomes = _collect((cached.outcomes[one] for one in places), len(places))
+        digests = np.zeros((len(places), DIGEST_BYTES), dtype=np.uint8)
+        outcomes = _collect((cached.outcomes[one] for one in places), range(len(places)), digests)
         rows = row[places[outcomes.good]]
         images = cached.images.select(rows) if pixels is None else pixels[torch.from_numpy(rows)]
         parts[name] = _make_part(part, images, outcomes)
@@ -211,13 +217,12 @@ class Outcomes:
         return np.delete(np.arange(len(self.digests)), list(self.errors))
 
 
-def _collect(outcomes: Iterable[str | UnreadableImage], count: int) -> Outcomes:
-    """Collect the digest or the error of each image."""
-    digests = np.zeros((count, DIGEST_BYTES), dtype=np.uint8)
+def _collect(outcomes: Iterable[str | UnreadableImage], indices: Iterable[int], digests: NDArray[np.uint8]) -> Outcomes:
+    """Collect the digest or the error of each of these images, beside the known `digests` [N, 16] of others."""
     errors: dict[int, UnreadableImage] = {}
-    for index, outcome in enumerate(outcomes):
+    for index, outcome in zip(indices, outcomes, strict=True):
         if isinstance(outcome, UnreadableImage):
-            errors[index] = outcome
+            errors[int(index)] = outcome
         else:
             digests[index] = np.frombuffer(bytes.fromhex(outcome), dtype=np.uint8)
     return Outcomes(digests, errors)
