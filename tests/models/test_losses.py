@@ -396,3 +396,13 @@ def test_mixed_images_count_as_the_larger_share_or_as_each_class_of_half_an_imag
     mixed = torch.tensor([[0.7, 0.3, 0.0], [0.5, 0.0, 1.0]])
     assert CrossEntropy().hard_labels(mixed).tolist() == [0, 2]
     assert MultiLabel().hard_labels(mixed).tolist() == [[1, 0, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("kind", [BCE, BCEWithLogits, MSE, CrossEntropy, Focal, MultiLabel])
+def test_a_denominator_is_known_from_the_number_of_images_unless_classes_have_weights(
+    kind: Callable[..., Loss], reduction: Reduction
+) -> None:
+    loss = kind(reduction=reduction)
+    assert loss.fixed_denominator(3) == loss.denominator(torch.tensor([0, 1, 1]))
+    assert kind(reduction=reduction, class_weights=[1.0, 3.0]).fixed_denominator(3) is None

@@ -42,6 +42,7 @@ TRAINER = (
     "fit_loop.epoch_loop.batch_progress.is_last_batch",
     "fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed",
     "fit_loop.epoch_loop._batches_that_stepped",
+    "fit_loop.epoch_loop._broadcast_sigterm_tensor",
     "fit_loop.epoch_loop.reset",
     "fit_loop.epoch_loop.on_advance_end",
 )

@@ -116,6 +116,16 @@ def test_a_signal_saves_and_ends_all_ranks_together(target: str, uneven: Path, t
     assert damage(folder / "checkpoints" / "last.ckpt") is None
 
 
+def test_a_signal_to_one_rank_ends_the_final_evaluation_of_all(uneven: Path, tmp_path: Path) -> None:
+    whole = train_on(2, *WORDS, data=uneven, at=tmp_path)
+    interrupting = "+callbacks.stop._target_=tests.support.ranks.InterruptAtEnd"
+    stopped = train_tiny(*TWO, *WORDS, interrupting, data=uneven, at=tmp_path)
+    assert stopped.status == "interrupted"
+    resumed = resume(open_run(stopped.folder), say=lambda _: None)
+    assert resumed.status == "completed"
+    assert largest_difference(whole, resumed) == 0
+
+
 @pytest.mark.parametrize("word", ["optimizer.lr=banana", "data.root=nowhere", "loss.class_weights=[1.0,2.0,3.0]"])
 def test_a_wrong_call_is_one_line_whatever_the_number_of_ranks(word: str, uneven: Path, tmp_path: Path) -> None:
     command = run_copycat(*_command(uneven), word, at=tmp_path)

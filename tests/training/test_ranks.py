@@ -20,6 +20,7 @@ EXACT = ("trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=none", 
     [
         ("model=logistic", "loss=bce"),
         ("model=logistic", "loss=bce", "loss.reduction=sum", "optimizer.lr=1e-4"),
+        ("model=logistic", "loss=bce_with_logits", "loss._target_=tests.support.ranks.WeighedByLabel"),
         ("model=deep", "loss=cross_entropy", "loss.class_weights=[1.0,3.0]"),
         ("model=deep", "loss=focal", "loss.class_weights=balanced", "optimizer=adam"),
         ("model=shallow", "optimizer=lbfgs", "optimizer.max_iter=2"),

@@ -117,10 +117,6 @@ class BatchOrder(Sampler[list[int]]):
         """Return the places in the epoch of this rank's images of a batch."""
         return self.share.places(self.images_in(batch), after=batch * self.batch_size)
 
-    def pads(self, batch: int) -> bool:
-        """Return whether this rank has no image of a batch but one that pads."""
-        return self.share.is_empty(self.images_in(batch))
-
     def __iter__(self) -> Iterator[list[int]]:
         """Iterate over the batches of this epoch."""
         return self.batches()

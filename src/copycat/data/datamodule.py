@@ -283,7 +283,7 @@ class DataModule(pl.LightningDataModule):
         """Return this rank's share of a whole batch."""
         images = len(batch["label"])
         part = {name: cast(Tensor, values)[self._share.places(images)] for name, values in batch.items()}
-        return cast(Batch, part | ({"padding": torch.tensor(True)} if self._share.is_empty(images) else {}))
+        return cast(Batch, part | {"images": images})
 
     def augment(self, batch: Batch, epoch: int) -> Batch:
         """Return a training batch, augmented for the given epoch."""

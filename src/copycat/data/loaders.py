@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import NotRequired, TypedDict, cast
 
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.batch_order import BatchOrder
+from copycat.data.batch_order import WHOLE, BatchOrder
 from copycat.data.pixel_cache import MappedImages
 
 MAX_FLOAT_BYTES = 2**30
@@ -28,8 +29,9 @@ class Batch(TypedDict):
     """int64 [B], the index of each image in its part, in any order of the epoch."""
     draw: NotRequired[Tensor]
     """int64 [B], the number of each image in its epoch, where an image may occur several times in one."""
-    padding: NotRequired[Tensor]
-    """True, where this rank has no image of the batch: the one image has weight 0."""
+    images: NotRequired[int]
+    """Number of images of the whole batch, where this is a rank's share of it; the share is empty, and holds one image
+    of weight 0, where there are more ranks than images."""
 
 
 class LoaderState(TypedDict):
@@ -155,7 +157,7 @@ class MemoryLoader(ResumableLoader):
     def _on_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":
             return batch
-        return cast(Batch, {name: cast(Tensor, tensor).to(self.device) for name, tensor in batch.items()})
+        return cast(Batch, move_data_to_device(batch, self.device))
 
 
 def with_draws(batch: Batch, order: BatchOrder, first: int) -> Batch:
@@ -165,10 +167,10 @@ def with_draws(batch: Batch, order: BatchOrder, first: int) -> Batch:
 
 
 def with_place(batch: Batch, order: BatchOrder, number: int) -> Batch:
-    """Return the batch of this number, with its draws where images may recur, marked where it only pads."""
+    """Return the batch of this number, with its draws where images may recur, and its size where ranks share it."""
     if order.weights is not None:
         batch = with_draws(batch, order, order.places(number).start)
-    return {**batch, "padding": torch.tensor(True)} if order.pads(number) else batch
+    return batch if order.share == WHOLE else {**batch, "images": order.images_in(number)}
 
 
 def check_not_modified(images: Iterable[Tensor]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -127,16 +128,42 @@ class Classifier(pl.LightningModule):
         logits = widen(self.trained_network(batch["image"]))
         with without_autocast(logits):
             loss: Tensor = self.loss(logits, label)
-        images, pads = None, "padding" in batch
+        if self._shared is None:
+            self._record_batch(loss.detach(), batch_idx, logits.detach(), label)
+            return loss
+        images = cast(int, batch["images"])
+        kept = slice(0 if self._shared.is_empty(images) else None)
+        record = partial(
+            self._record_batch, batch_idx=batch_idx, logits=logits.detach()[kept], label=label[kept], images=images
+        )
+        return self._shared.start_step(self.loss, loss, label, images=images, then=record)
+
+    def on_after_backward(self) -> None:
+        """Record a batch that ranks share, whose loss they have summed meanwhile."""
         if self._shared is not None:
-            loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)
-        if batch_idx != self._last_recorded:  # LBFGS evaluates a batch several times: record the first
-            self._last_recorded = batch_idx
-            if not loss.isfinite():
-                raise divergence_error(self.current_epoch, batch_idx, loss)
-            kept = slice(0 if pads else None)
-            self.record_step(loss.detach(), self.loss.probability(logits.detach())[kept], label[kept], images=images)
-        return loss
+            self._shared.finish_step()
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Step the optimizer; where ranks share a batch, with the whole one's loss, as a line search must see one."""
+        if self._shared is not None and optimizer_closure is not None:
+            optimizer_closure = self._shared.with_whole_loss(optimizer_closure)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+
+    def _record_batch(
+        self, loss: Tensor, batch_idx: int, logits: Tensor, label: Tensor, *, images: int | None = None
+    ) -> None:
+        if batch_idx == self._last_recorded:  # LBFGS evaluates a batch several times: record the first
+            return
+        self._last_recorded = batch_idx
+        if not loss.isfinite():
+            raise divergence_error(self.current_epoch, batch_idx, loss)
+        self.record_step(loss, self.loss.probability(logits), label, images=images)
 
     def record_step(self, loss: Tensor, probability: Tensor, label: Tensor, *, images: int | None = None) -> None:
         """Record a training step of the current epoch; of a shared batch with the number of all its images."""
@@ -267,14 +294,18 @@ class Classifier(pl.LightningModule):
         with without_autocast(label):
             logits = self.network(batch["image"])
             loss, probability = self.loss(logits, label), self.loss.probability(logits)
-        images, pads = None, "padding" in batch
-        if self._shared is not None:
-            loss, images = self._shared.total_loss(self.loss, loss, label, pads=pads)
-        kept, metrics = slice(0 if pads else None), self.metrics[self.evaluated_stage]
-        metrics.update(loss=loss, probability=probability[kept], label=label[kept], images=images)
+        metrics = self.metrics[self.evaluated_stage]
+        if self._shared is None:
+            metrics.update(loss=loss, probability=probability, label=label)
+            return
+        images = cast(int, batch["images"])
+        terms = self._shared.loss_terms(self.loss, loss, label, images=images)
+        kept = slice(0 if self._shared.is_empty(images) else None)
+        metrics.update_part(terms, probability=probability[kept], label=label[kept], images=images, dtype=loss.dtype)
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics of the validation."""
+        self.metrics[self.evaluated_stage].join_parts(self.loss)
         row, probabilities = self.metrics[self.evaluated_stage].compute()
         if self.trainer.state.fn != "fit":
             self.probabilities = probabilities

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from copycat.config.options import is_ours
+
 Reduction = Literal["mean", "sum"]
 
 
@@ -69,6 +71,12 @@ class Loss(nn.Module, ABC):
         of the denominators. For a sum over the ranks it is the sum of their losses.
         """
         return torch.tensor(float(len(label) if self.reduction == "mean" else 1), dtype=torch.float64)
+
+    def fixed_denominator(self, images: int) -> float | None:
+        """Return the denominator of a batch of so many images; None where it may depend on their labels."""
+        if self.class_weights is not None or not is_ours(type(self).denominator.__module__):
+            return None
+        return float(images) if self.reduction == "mean" else 1.0
 
     def hard_labels(self, label: Tensor) -> Tensor:
         """Return int64 labels: of mixed images the largest share's class, or all classes of half an image or more."""

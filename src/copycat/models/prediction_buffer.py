@@ -17,6 +17,14 @@ MAX_PIECES = 64
 """Small tensors that are kept, at most: each splits a larger freed block, and one of a worker holds a file open."""
 
 
+def as_bytes(values: Tensor) -> Tensor:
+    """Return the content of a tensor, in row-major order, as uint8 [bytes]."""
+    content = values.contiguous().reshape(-1)
+    if len(content) <= 1:  # it counts as contiguous with any stride, in which it cannot be viewed as bytes
+        content = content.clone(memory_format=torch.contiguous_format)
+    return content.view(torch.uint8)
+
+
 class TensorFile:
     """Append tensors to a temporary file without a name, which the operating system removes even if a run is killed."""
 
@@ -29,10 +37,7 @@ class TensorFile:
 
     def append(self, piece: Tensor) -> None:
         """Write a tensor behind the others."""
-        content = piece.cpu().contiguous().reshape(-1)
-        if len(content) <= 1:  # it counts as contiguous with any stride, in which it cannot be viewed as bytes
-            content = content.clone(memory_format=torch.contiguous_format)
-        self.file.write(content.view(torch.uint8).numpy().data)
+        self.file.write(as_bytes(piece.cpu()).numpy().data)
         self.shape[self.dim] += piece.shape[self.dim]
 
     def mapped(self) -> Tensor:

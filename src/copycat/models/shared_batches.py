@@ -1,6 +1,8 @@
 """Compute with batches of which each of several ranks has a part."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from math import prod
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -18,11 +20,17 @@ class Collectives(Protocol):
     rank: int
     size: int
 
-    def sum_step(self, values: Sequence[Tensor]) -> Tensor:
-        """Return the sums over the ranks of scalars, float64 on the CPU; also agree on the decisions of the step."""
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sums over the ranks of values on the CPU."""
 
-    def gather(self, values: Tensor) -> list[Tensor]:
-        """Return the values of each rank, [n, …] of any n, on the first rank; an empty list on the others."""
+    def start_sum_step(self, values: Tensor) -> Callable[[], Tensor]:
+        """Start to sum values over the ranks, float64 [n] on the CPU, and to agree on the decisions of the step.
+
+        What it returns waits for the sums; it may be called once.
+        """
+
+    def gather(self, values: Sequence[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:
+        """Return the tensors of each rank, [n, …] of its n in `lengths`, on the first one; else an empty list."""
 
     def from_first(self, make: Callable[[], T]) -> T:
         """Return what the first rank makes, JSON's values, however long it takes."""
@@ -36,27 +44,66 @@ class SharedBatches:
         self.ranks = ranks
         self.is_first = ranks.rank == 0
 
-    def total_loss(self, criterion: Loss, part: Tensor, label: Tensor, *, pads: bool) -> tuple[Tensor, int]:
-        """Return the loss of a whole batch, and its number of images.
+    def is_empty(self, images: int) -> bool:
+        """Return whether this rank has no image of a batch of so many, but one of weight 0."""
+        return self.ranks.rank >= images
 
-        The value is the same on all ranks. Its gradient is that of this rank's part times the number of ranks, so that
-        the mean of the gradients over the ranks is the gradient of the whole batch's loss.
+    def loss_terms(self, criterion: Loss, part: Tensor, label: Tensor, *, images: int) -> Tensor:
+        """Return what ranks sum to find the loss of a whole batch: loss times denominator, and denominator.
 
         Args:
             criterion: computed the part's loss.
             part: loss of this rank's part, a scalar.
             label: labels of this rank's part.
-            pads: whether the part is empty, and `part` of an image of weight 0.
+            images: number of images of the whole batch.
+
+        Returns:
+            float64 [2] on the CPU.
         """
-        own = criterion.denominator(label).cpu() * (0 if pads else 1)
-        detached = part.detach().double().cpu()
+        own = criterion.denominator(label).cpu() * (0 if self.is_empty(images) else 1)
         # a part without weight, as of a class of weight 0, has the loss 0 / 0
-        cost = detached * own if own else torch.zeros((), dtype=torch.float64)
-        cost_sum, own_sum, images = self.ranks.sum_step([cost, own, torch.tensor(0.0 if pads else len(label))])
-        whole = own_sum if criterion.reduction == "mean" else torch.ones((), dtype=torch.float64)
-        total = (cost_sum / whole).to(part)
-        share = part * (own / whole * self.ranks.size).to(part) if own else torch.nan_to_num(part) * 0
-        return _WithValue.apply(share, total), int(images)  # type: ignore[no-untyped-call]
+        cost = part.detach().double().cpu() * own if own else torch.zeros_like(own)
+        return torch.stack([cost, own])
+
+    def start_step(
+        self, criterion: Loss, part: Tensor, label: Tensor, *, images: int, then: Callable[[Tensor], None]
+    ) -> Tensor:
+        """Return the loss of this rank's part, scaled to be trained on, and start to sum that of the whole batch.
+
+        The mean over the ranks of its gradients, and of its values, is that of the whole batch's loss. `finish_step`
+        calls `then` with the whole batch's loss, the same on all ranks; until then the ranks need not wait for each
+        other, unless the denominator depends on the labels of all. Other arguments as for `loss_terms`.
+        """
+        terms = self.loss_terms(criterion, part, label, images=images)
+        find_sums, like = cache(self.ranks.start_sum_step(terms)), part.detach()
+
+        def finish() -> Tensor:
+            loss = _divide(find_sums(), criterion).to(like)
+            then(loss)
+            return loss
+
+        self._finish = finish
+        own, whole = terms[1], criterion.fixed_denominator(images)
+        if whole is None:
+            whole = float(find_sums()[1]) if criterion.reduction == "mean" else 1.0
+        return part * (own / whole * self.ranks.size).to(part) if own else torch.nan_to_num(part) * 0
+
+    def finish_step(self) -> None:
+        """Find the loss of the whole batch, and record it; after the backward pass, in which ranks wait anyway."""
+        self._whole_loss = self._finish()
+
+    def with_whole_loss(self, closure: Callable[[], Any]) -> Callable[[], Tensor]:
+        """Return a closure of an optimizer that returns the loss of the whole batch in place of the part's."""
+
+        def evaluate() -> Tensor:
+            closure()
+            return self._whole_loss
+
+        return evaluate
+
+    def total_losses(self, criterion: Loss, terms: Sequence[Tensor]) -> Tensor:
+        """Return the losses of whole batches, float64 [batches], from each one's `loss_terms`."""
+        return _divide(self.ranks.sum(torch.stack(list(terms), 1)), criterion)
 
     def join(self, probability: Tensor, label: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the predictions of all ranks, in the order of one rank; empty on all but the first.
@@ -68,37 +115,31 @@ class SharedBatches:
             label: their labels, [n, …].
             sizes: their lengths.
         """
-        row_bytes = probability[:1].nbytes + label[:1].nbytes + 1
-        at_once = self.from_first(lambda: max(1, prediction_buffer.MAX_BYTES // (row_bytes * max(sizes))))
+        lengths = torch.zeros(self.ranks.size, len(sizes), dtype=torch.int64)
+        lengths[self.ranks.rank] = torch.tensor(sizes)
+        lengths = self.ranks.sum(lengths)
+        row_bytes = sum(values.itemsize * prod(values.shape[1:]) for values in (probability, label))
+        at_once = max(1, prediction_buffer.MAX_BYTES // max(1, row_bytes * int(lengths.max())))
         whole, start = prediction_buffer.PredictionBuffer(), 0
-        for first in range(0, len(sizes), at_once):
-            some = sizes[first : first + at_once]
-            rows = slice(start, start + sum(some))
-            joined = [self._join_batches(values[rows].cpu(), some) for values in (probability, label)]
+        for some in torch.split(lengths, at_once, dim=1):
+            rows = slice(start, start + int(some[self.ranks.rank].sum()))
+            parts = self.ranks.gather([probability[rows].cpu(), label[rows].cpu()], some.sum(1).tolist())
             if self.is_first:
-                whole.append(*joined)
+                whole.append(*(_join_batches(values, some.tolist()) for values in zip(*parts, strict=True)))
             start = rows.stop
         return whole.concatenated() if self.is_first else (probability[:0], label[:0])
-
-    def _join_batches(self, part: Tensor, sizes: Sequence[int]) -> Tensor:
-        pieces, lengths = self.ranks.gather(part), self.ranks.gather(torch.tensor(sizes))
-        if not self.is_first:
-            return part[:0]
-        split = [torch.split(values, each.tolist()) for values, each in zip(pieces, lengths, strict=True)]
-        return torch.cat([piece for batch in zip(*split, strict=True) for piece in batch])
 
     def from_first(self, make: Callable[[], T]) -> T:
         """Return what the first rank makes, however long it takes."""
         return self.ranks.from_first(make)
 
 
-class _WithValue(torch.autograd.Function):
-    """Give a tensor another value, and keep its gradient: an optimizer's line search must see one loss everywhere."""
+def _divide(sums: Tensor, criterion: Loss) -> Tensor:
+    """Return the losses of whole batches, from the sums [2] or [2, batches] of all ranks' terms."""
+    return sums[0] / sums[1] if criterion.reduction == "mean" else sums[0]
 
-    @staticmethod
-    def forward(_: Any, __: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
 
-    @staticmethod
-    def backward(_: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
+def _join_batches(parts: Sequence[Tensor], lengths: Sequence[list[int]]) -> Tensor:
+    """Return the values of all ranks, each [n, …] of batches of its lengths, batch by batch."""
+    split = [torch.split(values, each) for values, each in zip(parts, lengths, strict=True)]
+    return torch.cat([piece for batch in zip(*split, strict=True) for piece in batch])

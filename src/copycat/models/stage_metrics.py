@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from copycat.models.added_metrics import AddedMetric
+from copycat.models.loss_base import Loss
 from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores
 from copycat.models.prediction_buffer import PredictionBuffer
 from copycat.models.shared_batches import SharedBatches
@@ -32,6 +33,7 @@ class StageMetrics:
         self._cost = torch.zeros(())
         self._first = torch.tensor(torch.nan)
         """Loss of the first batch, to return it exactly: multiplying and dividing by its weight may round."""
+        self._terms: list[tuple[Tensor, int]] = []
         self._predictions.clear()
 
     def update(self, *, loss: Tensor, probability: Tensor, label: Tensor, images: int | None = None) -> None:
@@ -39,13 +41,42 @@ class StageMetrics:
 
         Of a batch that ranks share, these are the whole batch's loss, this rank's part, and the number of all images.
         """
-        loss, weight = loss.detach(), (len(label) if images is None else images) if self.averages else 1
+        self._add_loss(loss.detach(), len(label) if images is None else images)
+        self._predictions.append(probability.detach(), label)
+
+    def _add_loss(self, loss: Tensor, images: int) -> None:
+        weight = images if self.averages else 1
         if not self.batches:
             self._first = loss
         self._cost = self._cost + loss.to(_sum_dtype(loss)) * weight
         self._weight += weight
-        self._predictions.append(probability.detach(), label)
         self.batches += 1
+
+    def update_part(
+        self, terms: Tensor, *, probability: Tensor, label: Tensor, images: int, dtype: torch.dtype
+    ) -> None:
+        """Add this rank's part of a batch that needs no gradient; its loss is known after `join_parts`.
+
+        Args:
+            terms: as `SharedBatches.loss_terms` returns them.
+            probability: of the part, [B] or [B, classes].
+            label: int64, of the part.
+            images: number of images of the whole batch.
+            dtype: of the loss.
+        """
+        self._terms.append((terms, images))
+        self._loss_dtype = dtype
+        self._predictions.append(probability, label)
+
+    def join_parts(self, criterion: Loss) -> None:
+        """Compute the losses of the batches whose parts were added; every rank must call it."""
+        if self.shared is None or not self._terms:
+            return
+        terms, images = zip(*self._terms, strict=True)
+        losses = self.shared.total_losses(criterion, terms).to(self._loss_dtype)
+        for loss, count in zip(losses, images, strict=True):
+            self._add_loss(loss, count)
+        self._terms = []
 
     def predictions(self) -> tuple[Tensor, Tensor]:
         """Return the probabilities, [N] or [N, classes], and labels of all batches; of ranks only the first has them.

@@ -76,6 +76,12 @@ def keep_fault_handlers(trainer: pl.Trainer) -> None:
     }
 
 
+def leave_sigterm_to_us(trainer: pl.Trainer) -> None:
+    """Let no step of several ranks wait for the first one to tell whether it received SIGTERM: ours agree on it."""
+    loop = trainer.fit_loop.epoch_loop
+    loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
 def choose_device(accelerator: str) -> torch.device:
     """Return the device that a Trainer with one device of this accelerator uses."""
     connector = _AcceleratorConnector(accelerator=accelerator, devices=1)

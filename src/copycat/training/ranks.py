@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +27,7 @@ from copycat.config.errors import JoinError, UserError
 from copycat.config.suggestions import describe_error
 from copycat.config.worlds import Place, choose_backend, find_place, world_size
 from copycat.models.classifier import DivergedError
+from copycat.models.prediction_buffer import as_bytes
 from copycat.training.decisions import Decisions
 from copycat.training.rank_store import (
     BEAT_SECONDS,
@@ -73,36 +75,46 @@ class Ranks:
 
     # ----- between steps: by collectives, which all ranks must call within the time limit
 
-    def sum_step(self, values: Sequence[Tensor]) -> Tensor:
-        """Return the sums over the ranks of scalars, float64 on the CPU; also agree on the decisions of the step."""
-        pending = self.decisions.pending()
-        summed = self._sum([*map(float, values), *pending])
-        self.decisions.settle(summed[len(values) :].tolist())
-        return summed[: len(values)]
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sums over the ranks of values on the CPU."""
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    def start_sum_step(self, values: Tensor) -> Callable[[], Tensor]:
+        """Start to sum values over the ranks, float64 [n] on the CPU, and to agree on the decisions of the step.
+
+        What it returns waits for the sums; it may be called once.
+        """
+        summed = torch.cat([values, torch.tensor(self.decisions.pending(), dtype=torch.float64)])
+        work: Any = dist.all_reduce(summed, async_op=True)
+
+        def wait() -> Tensor:
+            work.wait()
+            self.decisions.settle(summed[len(values) :].tolist())
+            return summed[: len(values)]
+
+        return wait
 
     def agree(self) -> None:
         """Agree on all decisions now."""
         if self.size > 1:
-            self.decisions.settle(self._sum(self.decisions.pending()).tolist())
+            self.start_sum_step(torch.empty(0, dtype=torch.float64))()
 
-    def _sum(self, values: Sequence[float]) -> Tensor:
-        summed = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(summed)
-        return summed
+    def gather(self, values: Sequence[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:
+        """Return the tensors of each rank on the first one; an empty list on the others.
 
-    def gather(self, values: Tensor) -> list[Tensor]:
-        """Return the values of each rank, [n, …] of any n, on the first rank; an empty list on the others."""
-        count = torch.zeros(self.size, dtype=torch.int64)
-        count[self.rank] = len(values)
-        dist.all_reduce(count)
-        longest = int(count.max())
-        padded = values.new_zeros(longest, *values.shape[1:])
-        padded[: len(values)] = values
-        content = padded.contiguous().view(torch.uint8) if padded.ndim > 1 else padded[:, None].view(torch.uint8)
-        pieces = [torch.empty_like(content) for _ in range(self.size)] if self.is_first else None
-        dist.gather(content, pieces)
-        parts = [piece.view(values.dtype).reshape(padded.shape) for piece in pieces or []]
-        return [part[:length] for part, length in zip(parts, count.tolist(), strict=False)]
+        Args:
+            values: on the CPU, each [n, …] of the same n.
+            lengths: n of each rank.
+        """
+        content = torch.cat([as_bytes(each) for each in values])
+        row_bytes = sum(each.itemsize * prod(each.shape[1:]) for each in values)
+        padded = torch.zeros(max(lengths) * row_bytes, dtype=torch.uint8)
+        padded[: len(content)] = content
+        contents = [torch.empty_like(padded) for _ in range(self.size)] if self.is_first else None
+        dist.gather(padded, contents)
+        return [_read_rows(content, length, values) for content, length in zip(contents or [], lengths, strict=False)]
 
     def make_on_first(self, make: Callable[[], T]) -> T:
         """Return what the first rank makes, within the time limit."""
@@ -293,6 +305,17 @@ class Ranks:
             self._store.close()
             with suppress(Exception):
                 dist.destroy_process_group()
+
+
+def _read_rows(content: Tensor, length: int, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors [length, …] from their bytes, one after another; `like` has their dtypes and shapes."""
+    found, start = [], 0
+    for each in like:
+        stop = start + length * each.itemsize * prod(each.shape[1:])
+        aligned = content[start:stop].clone()  # a view starts where the dtype's values may not
+        found.append(aligned.view(each.dtype).reshape(length, *each.shape[1:]))
+        start = stop
+    return found
 
 
 def _is_of_another(failure: BaseException) -> bool:

@@ -22,6 +22,7 @@ from copycat.training.lightning_internals import (
     EndingFitLoop,
     get_fit_loop,
     keep_fault_handlers,
+    leave_sigterm_to_us,
     remembered_entry_points,
     set_fit_loop,
 )
@@ -33,7 +34,7 @@ from copycat.training.result import RunResult
 from copycat.training.seeds import StepSeeds, seed_everything
 from copycat.training.signals import InterruptedRun, SignalHandler
 from copycat.training.stopping import Limiter, Limits, PrunedRun
-from copycat.training.strategies import AgreeBetweenEpochs, gather_network, make_strategy
+from copycat.training.strategies import AgreeBetweenSteps, gather_network, make_strategy
 
 
 class TrainingSession:
@@ -70,17 +71,20 @@ class TrainingSession:
         seeds = StepSeeds(config["seed"], components.classifier.network)
         max_time = config["trainer"].get("max_time")
         limiter = Limiter(limits, self.last, max_time=max_time, from_first=ranks.make_on_first)
+        self._agreeing = self._agree_on_ends(limiter)
         steps = config["trainer"].get("steps_per_execution")
         self.trainer = make_trainer(
             config["trainer"],
             folder,
             logger=recorder.loggers,
             # saving comes before any other callback's start of a step
-            callbacks=[seeds, *self._agree_on_ends(limiter), self.last, signals, limiter, *others],
+            callbacks=[seeds, *self._agreeing, self.last, signals, limiter, *others],
             **make_strategy(config["trainer"]),
             plugins=[self.last.files],
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in recorder.callbacks),
         )
+        if ranks.size > 1:
+            leave_sigterm_to_us(self.trainer)
         # a user's Trainer may have added some
         recorder.loggers, recorder.callbacks = self.trainer.loggers, getattr(self.trainer, "callbacks")  # noqa: B009
         settings = {"data": components.data, "seeds": seeds, "last": self.last, "limiter": limiter}
@@ -99,7 +103,7 @@ class TrainingSession:
         decisions.ask("time limit", limiter.is_too_long, first_only=True)
         decisions.ask("budget", limiter.is_spent, first_only=True)
         last.decisions = limiter.decisions = self.signals.decisions = decisions
-        return [AgreeBetweenEpochs(self.ranks)]
+        return [AgreeBetweenSteps(self.ranks)]
 
     def run(self, *, checkpoint: Path | None = None, epoch: int = 0) -> RunResult:
         """Train from the checkpoint before an epoch, or anew, then evaluate and record."""
@@ -156,7 +160,7 @@ class TrainingSession:
         classifier, loader = self.components.classifier, self.components.data.loader(stage)
         loggers, callbacks = trainer.loggers, trainer.callbacks
         # log nothing, and ignore limits on batches, which are for training: final metrics are of whole parts
-        trainer.loggers, trainer.callbacks = [], [self.signals]
+        trainer.loggers, trainer.callbacks = [], [*self._agreeing, self.signals]
         trainer.limit_val_batches, classifier.evaluated_stage = 1.0, stage
         try:
             trainer.validate(classifier, dataloaders=loader, verbose=False)

@@ -89,8 +89,8 @@ def gather_network(trainer: pl.Trainer, classifier: Classifier) -> None:
         classifier.network = gather()
 
 
-class AgreeBetweenEpochs(MultiStepCallback):
-    """Let ranks agree before an epoch whether to save or to end; within it they agree beside the loss."""
+class AgreeBetweenSteps(MultiStepCallback):
+    """Let ranks agree whether to save or to end where they take no step, beside whose loss they agree."""
 
     def __init__(self, ranks: Ranks) -> None:
         """Agree by these ranks."""
@@ -99,3 +99,8 @@ class AgreeBetweenEpochs(MultiStepCallback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree on what came up since the last step."""
         self._ranks.agree()
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Agree in an evaluation of the final weights; a validation between epochs is short, and completes."""
+        if trainer.state.fn != "fit":
+            self._ranks.agree()

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from copycat.data.progress import make_progress
+from copycat.models.classifier import Classifier
 from copycat.training.hook_compatibility import MultiStepCallback
 
 UPDATE_SECONDS = 0.1
@@ -46,7 +47,7 @@ class ProgressBar(MultiStepCallback):
     ) -> None:
         """Update the bar after a step."""
         done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
-        self.on_progress(int(done), outputs["loss"])
+        self.on_progress(int(done), cast(Classifier, pl_module).last_loss)
 
     def on_progress(self, epochs: int, loss: Tensor) -> None:
         """Redraw the bar with the completed epochs and the last step's loss, if it is due."""
