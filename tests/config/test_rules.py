@@ -166,5 +166,12 @@ def test_every_optimizer_composes_with_a_network_for_it(option: str) -> None:
 def test_a_class_of_ones_own_gives_its_keys_a_meaning_of_its_own() -> None:
     words = ["optimizer=adam", "optimizer._target_=mine.AdEMAMix", "optimizer.betas=[0.9,0.999,0.9999]"]
     assert compose(words).config["optimizer"]["betas"] == [0.9, 0.999, 0.9999]
+    words = [
+        "+callbacks.mine={_target_: mine.Watch, mode: fast, steps: 0.5}",
+        "+logger.mine={_target_: mine.Log, mode: 3}",
+    ]
+    config = compose(words).config
+    assert config["callbacks"]["mine"] == {"_target_": "mine.Watch", "mode": "fast", "steps": 0.5}
+    assert config["logger"]["mine"]["mode"] == 3
     with pytest.raises(UserError, match=r"optimizer\.lr: expected a number > 0"):
         compose([*words, "optimizer.lr=-1"])

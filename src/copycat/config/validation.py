@@ -32,7 +32,7 @@ PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "wei
 """Last components of keys that take a path."""
 UNIVERSAL_KEYS = (
     *("trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-    *("optimizer.lr", "scheduler.interval", "scheduler.monitor", "data.batch_size", "data.shuffle", "data.workers"),
+    *("optimizer.lr", "scheduler.interval", "data.batch_size", "data.shuffle", "data.workers"),
     *("data.sampler", "data.split", "data.split_seed", "data.holdout", "data.folds", "data.fold"),
 )
 """Rules that apply to a user's own classes too; their other keys may have other meanings, such as three betas."""
@@ -141,8 +141,8 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
 
 def _rule_applies(key: str, config: Config) -> bool:
     *places, name = key.split(".")
-    is_checked = places and places[0] in (*TARGET_GROUPS, "metrics")
-    if not is_checked or key in UNIVERSAL_KEYS or name in ("_target_", *METRIC_KEYS):
+    has_targets = places and places[0] in (*TARGET_GROUPS, *NAMED_TARGET_GROUPS)
+    if not has_targets or key in UNIVERSAL_KEYS or name in ("_target_", "monitor", *METRIC_KEYS):
         return True
     node: Any = config
     for place in places:  # the target may be nested in another
