@@ -221,8 +221,23 @@ def test_trials_of_a_waiting_pack_do_not_count_as_started(tiny: Path, tmp_path: 
     assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
 
 
+SLOW_FIRST_WRITE = """
+import time
+from copycat.sweeps.packed.checkpoints import TrialCheckpoints
+write, calls = TrialCheckpoints.write, []
+def write_slowly(self, last):
+    calls.append(last)
+    time.sleep(1 if len(calls) == 1 else 0)
+    write(self, last)
+TrialCheckpoints.write = write_slowly
+"""
+
+
 @pytest.mark.slow
-def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("disk", ["", SLOW_FIRST_WRITE], ids=["a disk", "a slow disk"])
+def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
+    disk: str, tiny: Path, tmp_path: Path
+) -> None:
     words = (
         *("model=logistic", "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=adam"),
         *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
@@ -231,7 +246,7 @@ def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
     program = (
         "from copycat.training.recorder import RunRecorder\nRunRecorder.complete = lambda *_: os.kill(os.getpid(), 9)\n"
     )
-    run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
+    run_self_killing_sweep(program + disk, words, data=tiny, at=tmp_path / "killed")
     resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
     first = min(range(2), key=lambda number: len(read_training_losses(whole / str(number))))
     name = f"{first}/metrics.csv"

@@ -76,6 +76,7 @@ class ActiveTrials:
 
     def save(self, epoch: int) -> None:
         """Save the checkpoints of all active trials; one that cannot be saved fails."""
+        self._wait_for_ended()
         for place, session in self.items():
             try:
                 session.save(epoch)
@@ -108,6 +109,7 @@ class ActiveTrials:
         Raises:
             InterruptedRun: if a signal could not wait; trials without final metrics stay active.
         """
+        self._wait_for_ended()
         others = set(self.places) - ends_by_place.keys()
         ends = []
         try:
@@ -121,6 +123,15 @@ class ActiveTrials:
         finally:
             # after all final metrics, since writing threads would slow each of their operations down
             self._ending += [(session, self.pool.submit(end)) for session, end in ends]
+
+    def _wait_for_ended(self) -> None:
+        """Wait for the last checkpoints of trials that ended before, since no other trial's may be ahead of them.
+
+        After a kill a trial without one would train again, without those that are ahead: in a smaller pack, whose bits
+        may be others.
+        """
+        for session, _ in self._ending:
+            session.is_saved.wait()
 
     def end_all(self, status: str, reason: str | None, epoch: int) -> None:
         """End all active trials with one status, and report them once their last records are written."""

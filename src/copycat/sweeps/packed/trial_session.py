@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
+from threading import Event
 from typing import Any
 
 import torch
@@ -52,6 +53,8 @@ class TrialSession:
         max_time = config["trainer"].get("max_time")
         self.budget = None if max_time is None else parse_duration(max_time)
         self.ends_early = False  # whether it ends by its time, with epochs left
+        self.is_saved = Event()
+        """Whether its last checkpoint is written, once it has ended."""
         self.statistics = next((c for c in recorder.callbacks if isinstance(c, Statistics)), None)
         configured: Any = self.classifier.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
@@ -179,7 +182,10 @@ class TrialSession:
         recorder = self.recorder
         try:
             recorder.writer.become_synchronous()
-            self.checkpoints.write(last)
+            try:
+                self.checkpoints.write(last)
+            finally:
+                self.is_saved.set()
             if status == "completed":
                 recorder.complete(epoch)
         except Exception as failure:
