@@ -89,7 +89,8 @@ def test_a_disk_that_can_t_be_written_is_one_line_and_nothing_is_made(tiny: Path
 def test_a_folder_that_goes_away_ends_the_run_and_is_not_made_again(
     words: list[str], tiny: Path, tmp_path: Path
 ) -> None:
-    epochs = 1000 if words else 100_000  # with nothing but an open file to write, a run only notices at its end
+    # with nothing but an open file to write, a run only notices at its end; that must come after its first flush
+    epochs = 10_000 if words else 100_000
     with start_copycat("train", *tiny_overrides(tiny, f"trainer.max_epochs={epochs}", *words), at=tmp_path) as run:
         deadline = time.monotonic() + PATIENCE
         while not (found := [f for f in tmp_path.glob("outputs/*/*/*/metrics.csv") if f.stat().st_size > 200]):
