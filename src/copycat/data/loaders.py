@@ -11,7 +11,7 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.data.batch_order import WHOLE, BatchOrder
+from copycat.data.batch_order import BatchOrder
 from copycat.data.pixel_cache import MappedImages
 
 MAX_FLOAT_BYTES = 2**30
@@ -170,7 +170,7 @@ def with_place(batch: Batch, order: BatchOrder, number: int) -> Batch:
     """Return the batch of this number, with its draws where images may recur, and its size where ranks share it."""
     if order.weights is not None:
         batch = with_draws(batch, order, order.places(number).start)
-    return batch if order.share == WHOLE else {**batch, "images": order.images_in(number)}
+    return batch if order.share.ranks == 1 else {**batch, "images": order.images_in(number)}
 
 
 def check_not_modified(images: Iterable[Tensor]) -> None:
