@@ -66,3 +66,14 @@ class FailOnFold(pl.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         if rate == self.rate and len(trainer.datamodule.parts["train"]) < 24:  # type: ignore[attr-defined]
             raise ValueError("no more")
+
+
+class LosesCtrlC(pl.Callback):
+    """Lose Ctrl-C as it is made, as a library does whose `finally` uses what its `try` had not assigned yet."""
+
+    def __init__(self) -> None:
+        """Raise another error while KeyboardInterrupt is raised."""
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("cannot access local variable 'old'")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from copycat.config.compose import Request
 from copycat.config.composition import resolve, split_hydra_node
+from copycat.config.errors import hides_interrupt
 from copycat.config.search_space_builder import has_pruner
 from copycat.config.trial_composition import TrialRequest, compose_trial, make_trial_request
 from copycat.records.lock import LockedError
@@ -93,6 +94,8 @@ def _run_to_end(folder: Path, trial: Trial, get_request: Callable[[], TrialReque
     except LockedError:
         raise
     except Exception as failure:  # of a network or a callback, say: the sweep continues
+        if hides_interrupt(failure):
+            raise KeyboardInterrupt from failure
         return fail_trial(trial, failure)
 
 
