@@ -42,11 +42,12 @@ WORDS = (
 )
 SCORES = """
 import sys, time, torch
-from copycat.models.metrics import compute_scores, scores_from_confusion
+from copycat.models.metrics import compute_scores
+from copycat.models.score_counts import class_scores, count_classes
 images, classes = map(int, sys.argv[1:])
 probability, label = torch.randn(images, classes).softmax(1), torch.arange(images) % classes
 for count in (
-    lambda: scores_from_confusion(probability.argmax(1), label, classes=classes),
+    lambda: class_scores(count_classes(probability.argmax(1), label, classes=classes), dtype=torch.float32),
     lambda: compute_scores(probability[None], label[None], classes=classes),
 ):
     count()

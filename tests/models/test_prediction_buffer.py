@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from copycat.models import metrics, prediction_buffer
+from copycat.models import auroc, prediction_buffer
 from copycat.models.added_metrics import build_added_metrics
 from copycat.models.evaluator import evaluate
 from copycat.models.prediction_buffer import PredictionBuffer
@@ -49,7 +49,7 @@ def in_files(monkeypatch: pytest.MonkeyPatch, bound: int) -> Callable[[], None]:
 
     def lower() -> None:
         monkeypatch.setattr(prediction_buffer, "MAX_BYTES", bound)
-        monkeypatch.setattr(metrics, "MAX_SORTED", 1)  # a class at a time
+        monkeypatch.setattr(auroc, "MAX_SORTED", 1)  # a class at a time
 
     return lower
 

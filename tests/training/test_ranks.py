@@ -3,13 +3,16 @@
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from copycat.records.checkpoint_file import damage
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
+from copycat.training.train import train
 from tests.support.ranks import ONE, TWO, largest_difference, rows_of, train_on
-from tests.support.runs import train_tiny
+from tests.support.runs import compose_quickly, train_tiny
 
 CNN = ("model=cnn", "model.dropout=0.0")
 EXACT = ("trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=none", "logger=none")
@@ -35,6 +38,35 @@ def test_every_metric_of_two_ranks_is_that_of_one_process(words: tuple[str, ...]
     assert len(rows_of(one)) == 4
     assert largest_difference(one, two) <= 1e-9
     assert one.manifest["results"]["steps"] == two.manifest["results"]["steps"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a table of 18 images of 8×8 pixels: one of three classes of each, and whether it has each of two."""
+    root, draw = tmp_path_factory.mktemp("table"), np.random.default_rng(0)
+    rows = []
+    for index in range(18):
+        Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(root / f"{index}.png")
+        rows.append(f"{index}.png,{'abc'[index % 3]},{index // 3 % 2},{index // 6 % 2}\n")
+    (root / "images.csv").write_text("file,label,striped,dotted\n" + "".join(rows))
+    return root / "images.csv"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("model=deep", "loss=cross_entropy"), (*CNN, "data.label_columns=[striped,dotted]")],
+    ids=["three classes", "several classes an image"],
+)
+def test_counts_of_two_ranks_give_the_scores_of_one_process(
+    words: tuple[str, ...], table: Path, tmp_path: Path
+) -> None:
+    common = (*EXACT, "data=csv", f"data.file={table}", "data.image_size=8", "data.batch_size=5", "optimizer.lr=0.1")
+    results = []
+    for own in (ONE, TWO):
+        results.append(train(compose_quickly([*own, *common, *words, f"output_dir={tmp_path / str(len(own))}"])))
+        assert results[-1].status == "completed", results[-1].manifest["error"]
+    assert {"val/f1", "val/auroc"} <= rows_of(results[0])[-1].keys()
+    assert largest_difference(*results) <= 1e-9
 
 
 def test_two_repeats_on_two_ranks_have_the_same_bits(uneven: Path, tmp_path: Path) -> None:

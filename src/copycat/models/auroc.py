@@ -58,6 +58,26 @@ def mean_auroc(probability: Tensor, label: Tensor) -> float:
     return float(each.mean(dtype=np.float64).astype(each.dtype))
 
 
+def mean_aurocs(probability: Tensor, label: Tensor) -> list[float]:
+    """Return each epoch's mean AUROC over classes that are present or not; nan where one is in no image or in all.
+
+    Args:
+        probability: [epochs, N, classes], or [epochs, N] of one class.
+        label: [epochs, N, …], 1 where the class is present.
+    """
+    if label.ndim == 2:
+        return auroc(to_float(probability).numpy(), (label == 1).numpy()).tolist()  # type: ignore[no-any-return]
+    epochs, images, classes = label.shape
+    at_once = max(1, MAX_SORTED // images) if epochs == 1 else classes
+    found = []
+    for some, labels in zip(torch.split(probability, at_once, 2), torch.split(label, at_once, 2), strict=True):
+        columns, true = (values.transpose(1, 2).flatten(0, 1) for values in (to_float(some), labels == 1))
+        found.append(auroc(columns.numpy(), true.numpy()).reshape(epochs, -1))
+    areas = np.concatenate(found, axis=1)
+    means: list[float] = areas.astype(np.float64).mean(1).astype(areas.dtype).tolist()
+    return means
+
+
 def to_float(probability: Tensor) -> Tensor:
     """Convert to float32 unless float64: NumPy has no bfloat16."""
     return probability if probability.dtype == torch.float64 else probability.float()

@@ -19,10 +19,10 @@ from copycat.models.compiled_network import compile_network
 from copycat.models.evaluator import Evaluated, Outputs, evaluate
 from copycat.models.full_precision import widen, without_autocast
 from copycat.models.loss_base import Loss
-from copycat.models.metrics import Row, concatenate, to_scalar_tensor
+from copycat.models.metrics import Row, concatenate, recorded_dtype, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.shared_batches import SharedBatches
-from copycat.models.stage_metrics import EpochSteps, StageMetrics, recorded_dtype
+from copycat.models.stage_metrics import EpochSteps, StageMetrics
 
 Stage = Literal["train", "val", "test"]
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from copycat.models.added_metrics import AddedMetric
 from copycat.models.loss_base import Loss
-from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores
+from copycat.models.metrics import ALL_CLASS_SCORES, SCORE_NAMES, Row, compute_scores, recorded_dtype
 from copycat.models.prediction_buffer import PredictionBuffer
+from copycat.models.score_counts import count_predictions
 from copycat.models.shared_batches import SharedBatches
 
 
@@ -88,6 +89,13 @@ class StageMetrics:
             return probability, label
         return self.shared.join(probability, label, self._predictions.sizes)
 
+    def _count(self) -> Tensor | None:
+        """Return the counts of all ranks' predictions, for scores; None of one rank. Every rank must call it."""
+        if self.shared is None:
+            return None
+        probability, label = (values.cpu()[None] for values in self._predictions.concatenated())
+        return self.shared.ranks.sum(count_predictions(probability, label, classes=self.classes))
+
     def state(self) -> dict[str, Any]:
         """Return the batches added since the last `compute`, for a checkpoint inside an epoch."""
         if not self.batches:
@@ -114,10 +122,11 @@ class StageMetrics:
         Also return the probabilities, of which `predictions` tells more.
         """
         probability, label = (values.cpu() for values in self.predictions())
+        counts = self._count()
         loss = self._first.cpu() if self.batches == 1 else self._mean(self._cost.cpu())
 
         def make_row() -> Row:
-            (row,) = self.rows(loss[None], probability[None], label[None])
+            (row,) = self.rows(loss[None], probability[None], label[None], counts=counts)
             return row
 
         row = make_row() if self.shared is None else self.shared.from_first(make_row)
@@ -127,10 +136,17 @@ class StageMetrics:
     def _mean(self, cost: Tensor) -> Tensor:
         return cost / self._weight if self.averages else cost
 
-    def rows(self, loss: Tensor, probability: Tensor, label: Tensor) -> list[Row]:
-        """Return the metrics of epochs from losses [epochs], probabilities [epochs, N, …] and labels [epochs, N, …]."""
+    def rows(self, loss: Tensor, probability: Tensor, label: Tensor, *, counts: Tensor | None = None) -> list[Row]:
+        """Return the metrics of epochs.
+
+        Args:
+            loss: [epochs].
+            probability: [epochs, N, …].
+            label: [epochs, N, …].
+            counts: of these predictions, where ranks have summed them.
+        """
         probability = probability.reshape(*label.shape[:2], *probability.shape[2:])
-        found = compute_scores(probability, label, classes=self.classes)
+        found = compute_scores(probability, label, classes=self.classes, counts=counts)
         names = [f"{self.stage}/{name}" for name in ("loss", *SCORE_NAMES)]
         losses = loss.to(recorded_dtype(probability)).tolist()
         rows = [dict(zip(names, row, strict=True)) for row in zip(losses, *found.values(), strict=True)]
@@ -165,11 +181,6 @@ class StageMetrics:
         for step, weight in zip(costs.cpu().T, weights, strict=True):
             cost += step.to(cost.dtype) * weight
         return cost / (sum(weights) if self.averages else 1)
-
-
-def recorded_dtype(probability: Tensor) -> torch.dtype:
-    """Return the precision in which losses are recorded beside these probabilities."""
-    return torch.promote_types(probability.dtype, torch.float32)
 
 
 def _sum_dtype(losses: Tensor) -> torch.dtype:

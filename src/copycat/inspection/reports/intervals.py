@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from copycat.models.added_metrics import AddedMetric, compute_all
-from copycat.models.metrics import compute_scores, scores_from_confusion
+from copycat.models.metrics import compute_scores
+from copycat.models.score_counts import class_scores, count_classes
 
 RESAMPLES = 2000
 FEW_RESAMPLES = 200
@@ -25,7 +26,7 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Compute the 95 % interval of each metric by resampling the images with replacement, with a fixed seed.
 
-    `present_only` is as in `scores_from_confusion`; `added` are further metrics.
+    `present_only` is as in `class_scores`; `added` are further metrics.
 
     Shapes: [N, classes], and [N] or [N, classes] of several classes an image.
 
@@ -62,10 +63,8 @@ def _multiclass_scores(
     """Compute the metrics of each resample without copying its probabilities."""
     classes = probability.shape[1]
     predicted, true = torch.from_numpy(probability.argmax(1)), torch.from_numpy(label)
-    rows = [
-        scores_from_confusion(predicted[some], true[some], classes=classes, present_only=present_only)
-        for some in torch.from_numpy(chosen)
-    ]
+    resampled = (count_classes(predicted[some], true[some], classes=classes) for some in torch.from_numpy(chosen))
+    rows = [class_scores(counts, dtype=torch.float32, present_only=present_only) for counts in resampled]
     whole = np.array([row["balanced_accuracy"] == row["balanced_accuracy"] for row in rows])
     values_by_metric = {name: [row[name] for row in rows] for name in rows[0]}
     return values_by_metric | {"auroc": _aurocs(probability, label, chosen[whole]).tolist()}
