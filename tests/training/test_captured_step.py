@@ -1,10 +1,12 @@
 """A step that is replayed has the bits of one that is taken; and what cannot be replayed is not."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss
 from copycat.training.captured_step import CapturedStep, is_capturable
@@ -63,6 +65,37 @@ def test_a_replayed_step_has_the_bits_of_one_that_is_taken(network: str, loss: s
             for parameter, gradient in zip(parameters, taken[2:], strict=True):
                 parameter.sub_(0.1 * gradient)
     assert replayed is not None
+
+
+def test_what_depends_on_the_inputs_alone_runs_once_for_the_same_ones_and_again_once_they_change() -> None:
+    weight, ran = torch.tensor([2.0]), list[str]()
+
+    class Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            ran.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    replay = CapturedStep(lambda image: ((image + 1).exp() * weight,), after=0)
+    image, other = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])
+
+    def run(given: Tensor) -> list[str]:
+        ran.clear()
+        with Names():  # type: ignore[no-untyped-call]
+            (found,) = replay(given)
+        assert torch.equal(found, (given + 1).exp() * weight)
+        return [name.split(".")[1] for name in ran]
+
+    replay(image)
+    whole = ["add", "exp", "mul"]
+    assert [run(image), run(image)] == [whole, ["mul"]]
+    weight += 1
+    assert run(image) == ["mul"]
+    image += 1
+    assert [run(image), run(image), run(image)] == [whole, whole, ["mul"]]
+    assert [run(other), run(image), run(other)] == [whole] * 3
+    with torch.inference_mode():
+        untracked = torch.tensor([1.0, 2.0])
+    assert [run(untracked), run(untracked), run(untracked)] == [whole] * 3
 
 
 def test_the_first_steps_of_a_shape_are_not_replayed() -> None:

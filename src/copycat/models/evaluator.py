@@ -54,13 +54,17 @@ def compute_outputs(
 ) -> Evaluated:
     """Compute what `evaluate` measures."""
     with evaluation_mode(modules):
-        losses, sizes, predictions = list[Tensor](), list[int](), PredictionBuffer(dim=1)
-        for loss, probability, label in map(forward, batches):
-            losses.append(loss)
-            sizes.append(label.shape[1])
-            predictions.append(probability, label)
+        return collect_outputs(map(forward, batches))
+
+
+def collect_outputs(outputs: Iterable[Outputs]) -> Evaluated:
+    """Return the outputs of batches together."""
+    losses, predictions = list[Tensor](), PredictionBuffer(dim=1)
+    for loss, probability, label in outputs:
+        losses.append(loss)
+        predictions.append(probability, label)
     found, true = predictions.concatenated()
-    return Evaluated(torch.stack(losses, 1), sizes, found, true)
+    return Evaluated(torch.stack(losses, 1), predictions.sizes, found, true)
 
 
 @contextmanager

@@ -95,6 +95,8 @@ class PredictionBuffer:
         return self._joined([*self._pieces, *self._recent])
 
     def _joined(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        if len(pieces) == 1:
+            return pieces[0]
         device = pieces[-1][1].device  # earlier ones may come from a checkpoint
         first, second = ([piece.to(device) for piece in each] for each in zip(*pieces, strict=True))
         return concatenate(first, dim=self.dim), concatenate(second, dim=self.dim)

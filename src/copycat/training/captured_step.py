@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, Node
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from copycat.models import losses
+from copycat.training.replay import Replay, make_replay
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
 LOSSES = losses.__name__
@@ -54,7 +55,7 @@ class CapturedStep:
         """Wrap a step; the first calls of each shape only count."""
         self.step, self.after, self.has_gradients = step, after, has_gradients
         self._seen: dict[Any, int] = {}
-        self._replays: dict[Any, Callable[..., Any]] = {}
+        self._replays: dict[Any, Replay] = {}
 
     def __call__(self, *tensors: Tensor) -> Any:
         """Return the step's result, detached from autograd; None where there is no capture yet."""
@@ -65,19 +66,23 @@ class CapturedStep:
             if seen <= self.after:
                 return None
             replay = self._replays[shapes] = _capture(self.step, tensors, self.has_gradients)
-        with torch.no_grad(), suppress(RuntimeError):  # where the replay fails, the step itself may succeed
-            return replay(*tensors)
-        return None
+        with torch.no_grad():
+            try:
+                return replay(*tensors)
+            except RuntimeError:  # the step itself may succeed
+                return None
 
 
-def _capture(step: Callable[..., Any], tensors: Sequence[Tensor], has_gradients: bool) -> Callable[..., Any]:
+def _capture(step: Callable[..., Any], tensors: Sequence[Tensor], has_gradients: bool) -> Replay:
     with torch.set_grad_enabled(has_gradients), _OperationRecorder(tensors) as recorder:
         results = step(*tensors)
-    recorder.graph.output(recorder.find_nodes(results))
-    _remove_repeats(recorder.graph)
-    recorder.graph.eliminate_dead_code()
-    replay: Callable[..., Any] = GraphModule(recorder.constants, recorder.graph).forward
-    return replay
+    graph = recorder.graph
+    graph.output(recorder.find_nodes(results))
+    is_pure = not any(node.target._schema.is_mutable for node in graph.nodes if isinstance(node.target, OpOverload))
+    if is_pure:  # otherwise a result may change before it is used again
+        _remove_repeats(graph)
+    graph.eliminate_dead_code()
+    return make_replay(graph, recorder.constants, prepares=is_pure)
 
 
 class _OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -128,11 +133,8 @@ class _OperationRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _remove_repeats(graph: Graph) -> None:
     """Reuse the results of repeated operations, and remove those that serve autograd alone."""
-    operations = [node for node in graph.nodes if isinstance(node.target, OpOverload)]
-    if any(node.target._schema.is_mutable for node in operations):  # a result may change before its repeat
-        return
     first_nodes: dict[Any, Node] = {}
-    for node in operations:
+    for node in [node for node in graph.nodes if isinstance(node.target, OpOverload)]:
         if node.target is torch.ops.aten.detach.default:
             node.replace_all_uses_with(node.args[0])
             continue

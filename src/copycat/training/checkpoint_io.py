@@ -79,12 +79,12 @@ def _write(path: Path, archive: bytes) -> None:
 
 def deep_copy(value: Any) -> Any:
     """Copy containers and tensors, since training changes them, and a view would keep its whole base alive."""
-    if type(value) in SCALARS:  # first, as most values are
+    if type(value) in SCALARS:
         return value
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict | Mapping):
-        return {key: deep_copy(inner) for key, inner in value.items()}
+        return {key: inner if type(inner) in SCALARS else deep_copy(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [deep_copy(inner) for inner in value]
     return value

@@ -112,7 +112,7 @@ class LastCheckpoint(MultiStepCallback):
         if self.ended_at is None and (self._due or self.every_n_epochs):
             self.save(trainer, finished=True)
         self._save_copy(trainer)
-        self.files.write_pending()
+        self._write_pending()
 
     def _should_save(self, trainer: pl.Trainer) -> bool:
         return self.is_due(trainer) if self.decisions is None else self.decisions.take("checkpoint")
@@ -163,7 +163,7 @@ class LastCheckpoint(MultiStepCallback):
             logger.save()  # a killed run must have all rows before its checkpoint
         if self.copy_to is not None:  # the new copy is of a better epoch
             self.files.pending = None
-        self.files.write_pending()
+        self._write_pending()
         if path == self.path:
             self.files.writer.submit(partial(keep_previous, path, path.with_name(BEFORE)))
         self._save(trainer, path, finished=finished)
@@ -174,6 +174,12 @@ class LastCheckpoint(MultiStepCallback):
             trainer.save_checkpoint(path, weights_only=False)
         finally:
             self._at = None
+
+    def _write_pending(self) -> None:
+        if self.files.pending is not None:
+            entry = self.files.pending[1][CHECKPOINT_KEY]
+            entry["callback_metrics"] = to_numbers(entry["callback_metrics"])
+        self.files.write_pending()
 
     def complete_pending(self, first: int, rows: Sequence[Row], losses: Sequence[Tensor]) -> None:
         """Add metrics of the epochs from `first` on, and losses of their last steps, to the checkpoint in memory.
@@ -200,19 +206,19 @@ class LastCheckpoint(MultiStepCallback):
             return
         position, finished = self._at
         set_position(checkpoint["loops"], position)
-        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, read_metrics(trainer), finished=finished)
+        metrics: Mapping[str, Any] = dict(read_metrics(trainer))
+        if not self._keeps_buffer:  # else most of them come with the buffer
+            metrics = to_numbers(metrics)
+        checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, metrics, finished=finished)
 
-    def copycat_state(
-        self, position: Position, metrics: Mapping[str, Tensor | float], *, finished: bool
-    ) -> dict[str, Any]:
+    def copycat_state(self, position: Position, metrics: Mapping[str, Any], *, finished: bool) -> dict[str, Any]:
         """Return Copycat's entry of a checkpoint."""
         return {
             "epoch": position.epoch,
             "batch": position.batch,
             "finished": finished,
             "seconds": self.seconds,
-            # as numbers: saving one tensor each would take longer than the weights
-            "callback_metrics": {name: float(value) for name, value in metrics.items()},
+            "callback_metrics": metrics,
         }
 
     def on_load_checkpoint(
@@ -226,6 +232,11 @@ class LastCheckpoint(MultiStepCallback):
         set_position(checkpoint["loops"], position)  # the loop that saved it may have been another
         # a finished run stays finished, such as after early stopping, unless it was extended
         trainer.should_stop = state["finished"] and position.epoch not in self.extended_at
+
+
+def to_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Convert metrics to numbers: saving one tensor each would take longer than the weights."""
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _flush(trainer: pl.Trainer) -> None:

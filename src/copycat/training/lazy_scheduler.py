@@ -24,7 +24,12 @@ class LazyScheduler:
     def apply_deferred(self) -> None:
         """Apply the deferred steps, before the scheduler is read."""
         deferred, self._deferred = self._deferred, 0
-        if deferred:
-            self.scheduler.last_epoch += deferred - 1
-            self.scheduler._step_count += deferred - 1
-            self.scheduler.step()
+        if not deferred:
+            return
+        scheduler = self.scheduler
+        is_unchanged = scheduler._last_lr == [group["lr"] for group in scheduler.optimizer.param_groups]
+        counted = deferred if is_unchanged else deferred - 1
+        scheduler.last_epoch += counted
+        scheduler._step_count += counted
+        if not is_unchanged:  # a callback has set another one
+            scheduler.step()

@@ -59,8 +59,9 @@ def get_stored_metrics(trainer: pl.Trainer) -> dict[str, Tensor]:
 
 
 def read_metrics(trainer: pl.Trainer) -> dict[str, Tensor]:
-    """Return `trainer.callback_metrics`, without looking for what was logged by `self.log` where nothing was."""
-    return trainer.callback_metrics if trainer._results else get_stored_metrics(trainer)
+    """Return `trainer.callback_metrics` during `fit`, without looking for results of `self.log` where none are."""
+    loop = trainer.fit_loop.epoch_loop
+    return trainer.callback_metrics if loop._results or loop.val_loop._results else get_stored_metrics(trainer)
 
 
 def keep_fault_handlers(trainer: pl.Trainer) -> None:
@@ -230,28 +231,25 @@ def dump_checkpoint(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def update_loops_state(trainer: pl.Trainer, loops: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of the state of all loops with the fit loop's present counters; the rest is shared."""
+    """Return a copy of the state of all loops with the fit loop's present counts of batches and steps.
+
+    What neither this nor `set_position` sets is shared.
+    """
     loop, fit = trainer.fit_loop, loops["fit_loop"]
-    optimizer = loop.epoch_loop.automatic_optimization.optim_progress
-    steps = fit["epoch_loop.state_dict"]
-    return {
+    batches, steps = fit["epoch_loop.batch_progress"], fit["epoch_loop.state_dict"]
+    total: Any = loop.epoch_loop.batch_progress.total
+    updated = {
         **loops,
         "fit_loop": {
             **fit,
             "state_dict": dict(fit["state_dict"]),
-            "epoch_progress": _to_dict(loop.epoch_progress),
-            "epoch_loop.batch_progress": _to_dict(loop.epoch_loop.batch_progress),
-            "epoch_loop.automatic_optimization.optim_progress": _to_dict(optimizer),
+            "epoch_progress": {name: dict(counts) for name, counts in fit["epoch_progress"].items()},
+            "epoch_loop.batch_progress": {**batches, "total": {**batches["total"], "completed": total.completed}},
             "epoch_loop.state_dict": {**steps, "_batches_that_stepped": loop.epoch_loop._batches_that_stepped},
         },
     }
-
-
-def _to_dict(progress: Any) -> Any:
-    """Convert counters, as their slower `state_dict` does."""
-    return (
-        {name: _to_dict(value) for name, value in vars(progress).items()} if hasattr(progress, "__dict__") else progress
-    )
+    set_global_step_of_state(updated, trainer.global_step)
+    return updated
 
 
 def set_position(loops: dict[str, Any], position: Position) -> None:
@@ -281,6 +279,8 @@ def move_to_epoch_start(fit: dict[str, Any]) -> None:
 
 
 def set_global_step_of_state(loops: dict[str, Any], steps: int) -> None:
-    """Rewrite the count of optimizer steps in the state of the loops."""
-    progress = loops["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
-    progress["total"] = {"ready": steps, "completed": steps}
+    """Rewrite the count of optimizer steps in the state of the loops; the counts before stay as they are."""
+    fit, key = loops["fit_loop"], "epoch_loop.automatic_optimization.optim_progress"
+    optimizer = fit[key]["optimizer"]
+    step = {**optimizer["step"], "total": {"ready": steps, "completed": steps}}
+    fit[key] = {**fit[key], "optimizer": {**optimizer, "step": step}}

@@ -137,7 +137,8 @@ class MultiStepLoop(FitLoop):
                 super().on_advance_start()
             internals.begin_epoch_loop(self)
         elif self._calls_hooks:
-            self._publish(ready=1)
+            if not self._is_observed:
+                self._publish(ready=1)
             with internals.EndOnOrder():
                 for hook in self._epoch_start:
                     hook(self.trainer, self.classifier)
@@ -224,7 +225,8 @@ class MultiStepLoop(FitLoop):
         trainer, epoch = self.trainer, self._epoch
         if self._validates(epoch) and self.compatibility.validates:
             self._check()
-            self._publish(ready=1, started=1)
+            if not (self._is_observed and self._calls_hooks):  # after the epoch before, the position was published
+                self._publish(ready=1, started=1)
             self._validate(epoch)
         self.buffer.end_epoch()
         self._calls_hooks = self._is_watched(epoch)

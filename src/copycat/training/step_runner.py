@@ -13,7 +13,7 @@ from torch import Tensor
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
 from copycat.models.classifier import Classifier
-from copycat.models.evaluator import Evaluated, Outputs, compute_outputs, evaluation_mode
+from copycat.models.evaluator import Evaluated, Outputs, collect_outputs, compute_outputs, evaluation_mode
 from copycat.training.bare_steps import backward, find_step
 from copycat.training.captured_step import CapturedStep, is_capturable
 from copycat.training.epoch_buffer import EpochBuffer
@@ -127,7 +127,7 @@ class StepRunner:
     def validate(self, batches: Iterable[Any]) -> Evaluated:
         """Compute the outputs of the network on the batches of a validation."""
         if self._validation is not None and self.averaging is None:
-            return compute_outputs(self._replay_outputs, batches, modules=[])
+            return collect_outputs(map(self._replay_outputs, batches))
         with self.averaging.applied(self.network) if self.averaging else nullcontext():
             return compute_outputs(self._compute_outputs_of, batches, modules=[])
 
