@@ -1,9 +1,12 @@
 """`copycat train`: its help, and the configuration that it prints."""
 
+import json
 import os
 from pathlib import Path
 
-from tests.support.commands import run_copycat
+import pytest
+
+from tests.support.commands import call_copycat, run_copycat
 
 
 def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> None:
@@ -40,3 +43,14 @@ def test_the_configuration_is_printed_as_it_was_asked_for(tmp_path: Path) -> Non
     assert "lr: 0.25" in answer.stdout
     assert answer.stderr == ""
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("in_training", [False, True], ids=["as a callback is made", "in training"])
+def test_ctrl_c_that_a_library_hides_behind_an_error_of_its_own_interrupts_a_run(
+    in_training: bool, tiny: Path, tmp_path: Path
+) -> None:
+    losing = f"+callbacks.losing={{_target_: tests.support.callbacks.LosesCtrlC, in_training: {in_training}}}"
+    data = ("data=folder", f"data.root={tiny}", "data.image_size=8")
+    call_copycat("train", *data, "trainer.max_epochs=1", losing, f"output_dir={tmp_path}", status=130)
+    statuses = [json.loads(manifest.read_text())["status"] for manifest in tmp_path.rglob("run.json")]
+    assert statuses == (["interrupted"] if in_training else [])

@@ -71,8 +71,18 @@ class FailOnFold(pl.Callback):
 class LosesCtrlC(pl.Callback):
     """Lose Ctrl-C as it is made, as a library does whose `finally` uses what its `try` had not assigned yet."""
 
-    def __init__(self) -> None:
-        """Raise another error while KeyboardInterrupt is raised."""
+    def __init__(self, *, in_training: bool = False) -> None:
+        """Lose it now, or in training."""
+        self.in_training = in_training
+        if not in_training:
+            self._lose()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Lose it here."""
+        if self.in_training:
+            self._lose()
+
+    def _lose(self) -> None:
         try:
             raise KeyboardInterrupt
         finally:

@@ -13,7 +13,7 @@ from typing import NoReturn
 from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
-from copycat.config.errors import JoinError, UserError
+from copycat.config.errors import JoinError, UserError, hides_interrupt
 from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
@@ -131,10 +131,10 @@ def _run_and_exit(words: Sequence[str], *, debug: bool) -> NoReturn:
 
 def _describe_failure(error: BaseException) -> tuple[str, int]:
     """Return the line that says why a command failed, and the exit status."""
+    if hides_interrupt(error):
+        return "interrupted.", INTERRUPTED
     if isinstance(error, UserError):
         return str(error), USAGE_ERROR
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted.", INTERRUPTED
     if missing := missing_package_error(error, wanted_by="this command"):
         return str(missing), USAGE_ERROR
     return f"failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.", FAILED

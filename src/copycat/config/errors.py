@@ -18,8 +18,11 @@ class JoinError(UserError):
     """Report that the first rank of a run cannot be reached, so that any other rank must say so itself."""
 
 
-def hides_interrupt(error: BaseException | None) -> bool:
-    """Return whether an error came up while Ctrl-C was raised, as in a `finally` whose `try` had hardly begun."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+def hides_interrupt(error: BaseException | None, *orders: type[BaseException]) -> bool:
+    """Return whether an error came up while Ctrl-C was raised, as in a `finally` whose `try` had hardly begun.
+
+    `orders` are further exceptions that end a run on purpose.
+    """
+    while error is not None and not isinstance(error, (KeyboardInterrupt, *orders)):
         error = error.__context__
     return error is not None

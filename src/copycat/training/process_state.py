@@ -90,8 +90,9 @@ def _log(failure: threading.ExceptHookArgs) -> None:
 
 def end_log(file: Path) -> None:
     """Close the log of a run that ended, though other runs of its pack continue."""
+    path = os.path.abspath(file)  # once: a pack has as many handlers as trials
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, _Quiet) and handler.baseFilename == os.path.abspath(file):
+        if isinstance(handler, _Quiet) and handler.baseFilename == path:
             handler.close()
 
 

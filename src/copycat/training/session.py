@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from copycat.config.errors import UserError
+from copycat.config.errors import UserError, hides_interrupt
 from copycat.config.malloc import keep_memory, trim_memory
 from copycat.config.targets import instantiate_target
 from copycat.data.streams import derive_seed
@@ -128,8 +128,11 @@ class TrainingSession:
             status, error = "interrupted", self.signals.received or "SIGINT"
         except Exception as failure:
             self.signals.deferred = self.ranks.size > 1  # the launcher ends the other ranks
-            self.ranks.report(failure)
-            status, error = "failed", self.ranks.describe(failure, recorder.describe)
+            if hides_interrupt(failure, InterruptedRun):
+                status, error = "interrupted", self.signals.received or "SIGINT"
+            else:
+                self.ranks.report(failure)
+                status, error = "failed", self.ranks.describe(failure, recorder.describe)
         except BaseException:  # the process must end at once
             recorder.close_loggers()
             with suppress(OSError):
