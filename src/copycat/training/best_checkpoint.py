@@ -45,8 +45,10 @@ class BestCheckpoint(Checkpoint):
 
     def is_better(self, value: Tensor) -> bool:
         """Return whether a value is the best so far, and remember it then."""
-        if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
-            return False
+        if self.best is not None:
+            number, best = value.item(), self.best.item()  # numbers compare faster than tensors
+            if not (number < best if self.mode == "min" else number > best):
+                return False
         self.best = value.detach().cpu()
         return True
 

@@ -68,7 +68,8 @@ def check_finite(checkpoint: Mapping[str, Any]) -> None:
 
 def is_finite(tensor: Tensor) -> bool:
     """Return whether all numbers are finite; a finite sum, which is computed much faster, says so."""
-    return isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
+    total = tensor.sum() if tensor.ndim else tensor
+    return isfinite(total.item()) or bool(tensor.isfinite().all())
 
 
 def _write(path: Path, archive: bytes) -> None:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from copycat.inspection.callbacks.inspector import Measurer, summary_loggers
+from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
 from copycat.training.run_context import network_of
 
 MAX_LAYERS = 32
@@ -25,12 +25,13 @@ class Statistics(Measurer):
     _gradient: float = field(default=0.0, init=False)
     _rate: float = field(default=0.0, init=False)
     _before: list[Tensor] = field(default_factory=list, init=False)
+    _loggers: list[SummaryLogger] = field(default_factory=list, init=False)
     _last_measured: tuple[float, int] = field(default=(0.0, 0), init=False)
     """Time of the last measurement in seconds, and the number of epochs completed by then."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Spread the measured epochs and start the clock."""
-        self._before = []
+        self._before, self._loggers = [], summary_loggers(trainer.loggers)
         self.start_clock(trainer.current_epoch, epochs=trainer.max_epochs or 1)
 
     def before_last_step(self, module: pl.LightningModule) -> None:
@@ -59,7 +60,7 @@ class Statistics(Measurer):
             **self.epoch_time(trainer.current_epoch + 1, images=images),
             **{f"weight_norm/{name}": float(torch.linalg.vector_norm(value)) for name, value in layers.items()},
         }
-        for logger in summary_loggers(trainer.loggers):
+        for logger in self._loggers:
             logger.log_scalars(scalars, trainer.current_epoch)
 
     def start_clock(self, epoch: int, *, epochs: int) -> None:
@@ -83,8 +84,8 @@ def layers_with_curves(network: nn.Module) -> list[str]:
 
 def _norm(tensors: Iterable[Tensor]) -> float:
     """Return the norm of all tensors together."""
-    dense = [to_dense(tensor) for tensor in tensors]
-    return float(nn.utils.get_total_norm(dense)) if dense else 0.0
+    norms = [torch.linalg.vector_norm(to_dense(tensor)) for tensor in tensors]
+    return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
 
 
 def to_dense(gradient: Tensor) -> Tensor:
