@@ -1,6 +1,6 @@
 """Resume a stopped run from its last intact checkpoint, to the bits of an uninterrupted run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -195,6 +195,28 @@ def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunCo
 
 def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
     """Return the newest intact checkpoint for which metrics.csv has all rows."""
+    point = next(_list_checkpoints(opened, say=say), None)
+    if point is not None:
+        say(describe_resume(point))
+        return point
+    why = ", as copycat clean removed it" if opened.manifest.get("cleaned") else ""
+    say(f"no checkpoint to resume from{why}: starting from the beginning")
+    return ResumePoint(Position(0), None)
+
+
+def list_resume_points(opened: Opened) -> list[ResumePoint]:
+    """Return the points from which a run may resume without the loss of more than its last checkpoint, newest first."""
+    points = list(_list_checkpoints(opened, say=lambda _: None))
+    is_first = not (opened.folder / "checkpoints" / BEFORE).exists()
+    return [*points, *([ResumePoint(Position(0), None)] if is_first else [])]
+
+
+def describe_resume(point: ResumePoint) -> str:
+    """Return the line that says from where a run resumes."""
+    return f"resuming from {point.position}" + (f", by {point.checkpoint.name}" if point.checkpoint else "")
+
+
+def _list_checkpoints(opened: Opened, *, say: Say) -> Iterator[ResumePoint]:
     folder = opened.folder / "checkpoints"
     for path in (folder / "last.ckpt", folder / BEFORE):
         if not path.exists():
@@ -209,11 +231,7 @@ def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
         if _count_rows(opened.folder) < position.epoch:
             say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
             continue
-        say(f"resuming from {position}, by {path.name}")
-        return ResumePoint(position, path)
-    why = ", as copycat clean removed it" if opened.manifest.get("cleaned") else ""
-    say(f"no checkpoint to resume from{why}: starting from the beginning")
-    return ResumePoint(Position(0), None)
+        yield ResumePoint(position, path)
 
 
 def _count_rows(folder: Path) -> int:

@@ -66,6 +66,47 @@ def test_a_killed_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> N
         assert_same_bits(folder / str(number), whole / str(number))
 
 
+DYING_AT_EPOCH = """
+import copycat.sweeps.packed.loop as packed
+packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0
+packed.MAX_SAVING_SHARE = float('inf')
+from copycat.sweeps.packed.checkpoints import TrialCheckpoints
+write = TrialCheckpoints.write
+def dying(self, last):
+    write(self, last)
+    self.recorder.writer.wait()
+    if last['epoch'] == {}: os.kill(os.getpid(), 9)
+TrialCheckpoints.write = dying
+"""
+DYING_WITH_RECORDS = """
+from copycat.training.recorder import RunRecorder
+complete, calls = RunRecorder.complete, []
+def dying(self, *words):
+    calls.append(words)
+    if len(calls) == {}: os.kill(os.getpid(), 9)
+    complete(self, *words)
+RunRecorder.complete = dying
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "program",
+    [*(DYING_AT_EPOCH.format(epoch) for epoch in (1, 7, 12)), *(DYING_WITH_RECORDS.format(trial) for trial in (1, 2))],
+    ids=["first save", "later save", "last save", "records of the first trial", "records of the second"],
+)
+def test_a_pack_that_is_killed_between_the_writes_of_its_trials_resumes_to_the_same_bits(
+    program: str, tiny: Path, tmp_path: Path
+) -> None:
+    words = (*LONG, "seed=1,2,3")
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
+    folder = tmp_path / "killed" / "sweep"
+    resume_sweep(folder, at=tmp_path)
+    for number in map(str, range(3)):
+        assert_same_bits(folder / number, whole / number)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", [True, False])
 def test_partly_written_files_of_a_killed_pack_are_removed(begun: bool, tiny: Path, tmp_path: Path) -> None:

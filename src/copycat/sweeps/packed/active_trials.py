@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from functools import partial
+from threading import Event
 
 from torch import Tensor
 
@@ -75,11 +77,20 @@ class ActiveTrials:
                 self.end({place: ("failed", str(failure))}, epoch)
 
     def save(self, epoch: int) -> None:
-        """Save the checkpoints of all active trials; one that cannot be saved fails."""
+        """Save the checkpoints of all active trials; one that cannot be saved fails.
+
+        The checkpoints before are all on disk by then: however the process is killed, all trials have one of an epoch
+        in common, from which they resume together.
+        """
         self._wait_for_ended()
-        for place, session in self.items():
+        jobs: list[tuple[int, TrialSession, Callable[[], object]]] = [
+            *((place, session, session.recorder.writer.wait) for place, session in self.items()),
+            *((place, session, partial(session.save, epoch)) for place, session in self.items()),
+        ]
+        for place, session, do in jobs:
             try:
-                session.save(epoch)
+                if place not in self._ended:
+                    do()
             except (DivergedError, OSError) as failure:
                 self.end({place: ("failed", session.recorder.describe(failure))}, epoch)
 
@@ -122,7 +133,10 @@ class ActiveTrials:
                 self._ended.add(place)
         finally:
             # after all final metrics, since writing threads would slow each of their operations down
-            self._ending += [(session, self.pool.submit(end)) for session, end in ends]
+            for session, _ in ends:
+                self.pool.submit(session.save_last)
+            saved = [session.is_saved for session, _ in ends]
+            self._ending += [(session, self.pool.submit(_after, saved, end)) for session, end in ends]
 
     def _wait_for_ended(self) -> None:
         """Wait for the last checkpoints of trials that ended before, since no other trial's may be ahead of them.
@@ -149,3 +163,10 @@ class ActiveTrials:
         places = self.places
         self.sessions, self._ended = [self.sessions[place] for place in places], set()
         return places
+
+
+def _after(saved: Sequence[Event], end: Callable[[], RunResult]) -> RunResult:
+    """Write the last records of a trial once all that end with it have saved: until then it may train again."""
+    for each in saved:
+        each.wait()
+    return end()

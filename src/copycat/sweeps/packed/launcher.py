@@ -53,8 +53,10 @@ class PackLauncher:
         most = (self.max_trials_per_pack or SEARCH_BATCH) if self.searches else MAX_TRIALS
         while jobs := list(runner.take(most)):
             packable, unpacked = list[PackedTrial](), list[Job]()
-            for trial in self._compose_trials(jobs, runner):
-                why = self._preparation.prepare(trial)
+            trials = list(self._compose_trials(jobs, runner))
+            errors = self._preparation.open_runs(trials)
+            for trial in trials:
+                why = errors.get(trial.job.number) or self._preparation.prepare(trial)
                 if isinstance(why, Exception):
                     runner.close(trial.job, fail_trial(trial.record, why))
                 elif isinstance(why, RunResult):

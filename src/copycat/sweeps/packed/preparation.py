@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from copycat.data.datamodule import DataModule
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
-from copycat.records.run_loader import read_checkpoint
+from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.records.trial_file import ENDED, Trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.packed.eligibility import why_not_packable
@@ -27,9 +27,16 @@ from copycat.sweeps.trial_folder import find_run
 from copycat.training.checkpoints import CHECKPOINT_KEY
 from copycat.training.components import RunComponents, build_components, build_data
 from copycat.training.derived_settings import fill_image_size
+from copycat.training.lightning_internals import Position
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
-from copycat.training.resume import find_resume_point, make_resumed_manifest
+from copycat.training.resume import (
+    ResumePoint,
+    describe_resume,
+    find_resume_point,
+    list_resume_points,
+    make_resumed_manifest,
+)
 from copycat.training.stopping import Pruner
 
 log = logging.getLogger(__name__)
@@ -50,6 +57,10 @@ class PackedTrial:
     """Built by `Preparation.prepare`."""
     manifest: dict[str, Any] = field(default_factory=dict)
     """Manifest of a run that was started before; empty if it was not."""
+    opened: Opened | None = None
+    """Files of such a run; set by `Preparation.open_runs`, as `point` is."""
+    point: ResumePoint | None = None
+    """Where such a run resumes, unless it has ended."""
     checkpoint: dict[str, Any] | None = None
     """Checkpoint that such a run resumes from; None to start from epoch 0."""
     lane: str = ""
@@ -113,6 +124,22 @@ class Preparation:
         """Start without data."""
         self._data: dict[str, DataModule] = {}
 
+    def open_runs(self, trials: Sequence[PackedTrial]) -> dict[int, Exception]:
+        """Open the runs of started trials, and find where they resume; return errors by the numbers of trials."""
+        packs, errors = dict[tuple[int, ...], list[PackedTrial]](), dict[int, Exception]()
+        for trial in trials:
+            try:
+                trial.opened = opened = find_run(trial.folder, trial.request.overrides)
+                if opened is not None and opened.manifest["status"] not in ENDED:
+                    trial.point = find_resume_point(opened, say=log.info)
+                    packs.setdefault(tuple(opened.manifest["provenance"].get("pack", ())), []).append(trial)
+            except Exception as error:
+                errors[trial.job.number] = error
+        for numbers, mates in packs.items():
+            if numbers:
+                _align(mates)
+        return errors
+
     def prepare(self, trial: PackedTrial) -> Exception | RunResult | str | None:
         """Build a trial's parts.
 
@@ -155,14 +182,28 @@ class Preparation:
         return self._data[own]
 
 
+def _align(mates: Sequence[PackedTrial]) -> None:
+    """Let trials of a pack that was killed between their checkpoints resume from the newest epoch that all have.
+
+    They would form packs of other sizes otherwise, whose bits may differ.
+    """
+    if len({trial.point.position for trial in mates if trial.point}) == 1:
+        return
+    choices = [{p.position: p for p in list_resume_points(trial.opened)} for trial in mates if trial.opened]
+    if shared := set[Position].intersection(*map(set, choices)):
+        newest = max(shared, key=lambda position: position.epoch)
+        for trial, points in zip(mates, choices, strict=True):
+            trial.point = points[newest]
+        log.info("the pack was killed between the checkpoints of its trials: %s", describe_resume(choices[0][newest]))
+
+
 def _load_started_run(trial: PackedTrial) -> RunResult | str | None:
     """Load what a started trial resumes from; return its outcome if it has ended, or why it cannot be packed."""
-    opened = find_run(trial.folder, trial.request.overrides)
+    opened, point = trial.opened, trial.point
     if opened is None:
         return None
-    if opened.manifest["status"] in ENDED:  # the sweep died before it recorded that
+    if point is None:  # the sweep died before it recorded that
         return RunResult(trial.folder, str(opened.manifest["status"]), opened.manifest)
-    point = find_resume_point(opened, say=log.info)
     if point.position.batch:
         return "it stopped inside an epoch"
     trial.manifest = make_resumed_manifest(opened.manifest, point)

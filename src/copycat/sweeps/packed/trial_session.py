@@ -53,6 +53,8 @@ class TrialSession:
         max_time = config["trainer"].get("max_time")
         self.budget = None if max_time is None else parse_duration(max_time)
         self.ends_early = False  # whether it ends by its time, with epochs left
+        self._final: State | None = None
+        self._save_failure: Exception | None = None
         self.is_saved = Event()
         """Whether its last checkpoint is written, once it has ended."""
         self.statistics = next((c for c in recorder.callbacks if isinstance(c, Statistics)), None)
@@ -160,7 +162,10 @@ class TrialSession:
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
-        """Measure the final metrics of a completed trial; return what writes the last records, in any thread."""
+        """Measure the final metrics of a completed trial; return what writes the last records, after `save_last`.
+
+        Both may be called in any thread.
+        """
         last = None
         try:
             if status == "completed":
@@ -175,17 +180,26 @@ class TrialSession:
             raise
         except Exception as failure:
             status, error = "failed", self.recorder.describe(failure)
-        return partial(self._conclude, status, error, epoch, last)
+        self._final = last
+        return partial(self._conclude, status, error, epoch)
 
-    def _conclude(self, status: str, error: str | None, epoch: int, last: State | None) -> RunResult:
+    def save_last(self) -> None:
+        """Write the checkpoint of a trial that ends; `end` has made it."""
+        final, self._final = self._final, None
+        try:
+            self.recorder.writer.become_synchronous()
+            self.checkpoints.write(final)
+        except Exception as failure:
+            self._save_failure = failure
+        finally:
+            self.is_saved.set()
+
+    def _conclude(self, status: str, error: str | None, epoch: int) -> RunResult:
         """Write the last records; an error fails this trial alone."""
         recorder = self.recorder
         try:
-            recorder.writer.become_synchronous()
-            try:
-                self.checkpoints.write(last)
-            finally:
-                self.is_saved.set()
+            if self._save_failure is not None:
+                raise self._save_failure
             if status == "completed":
                 recorder.complete(epoch)
         except Exception as failure:
