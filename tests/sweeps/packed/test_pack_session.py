@@ -108,6 +108,56 @@ def test_a_pack_that_is_killed_between_the_writes_of_its_trials_resumes_to_the_s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("epochs", [5, 23, 38], ids=["just after the end", "later", "twice"])
+def test_a_pack_of_which_a_trial_had_ended_resumes_to_the_same_bits(epochs: int, tiny: Path, tmp_path: Path) -> None:
+    words = (
+        *("model=shallow", "model.hidden=[3]", "optimizer=adam", "callbacks=early_stopping", PACKED),
+        *("callbacks.early_stopping.patience=2", "trainer.max_epochs=40"),
+        "optimizer.lr=0.01,0.011,0.012,0.013,0.014,0.015,0.016,0.9",
+    )
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    counts = [len(read_training_losses(whole / str(number))) for number in range(8)]
+    assert [*counts[:7], counts[7] < 5] == [40] * 7 + [True]
+    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=epochs)
+    folder = tmp_path / "killed" / "sweep"
+    records = {path: path.read_bytes() for path in (folder / "7").rglob("*") if path.is_file()}
+    if epochs == 38:
+        done = run_copycat("resume", folder, at=tmp_path, program=f"import os\n{DYING_WITH_RECORDS.format(1)}")
+        assert done.returncode == -9
+    resume_sweep(folder, at=tmp_path)
+    for number in map(str, range(7)):
+        assert_same_bits(folder / number, whole / number)
+    assert {path: path.read_bytes() for path in (folder / "7").rglob("*") if path.is_file()} == records
+
+
+@pytest.mark.slow
+def test_trials_that_diverge_leave_a_pack_at_epochs_that_do_not_depend_on_the_time(tiny: Path, tmp_path: Path) -> None:
+    words = ["model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=0.01,0.02,0.03,0.04,1e30", PACKED]
+    words += ["trainer.max_epochs=30", "trainer.check_val_every_n_epoch=5"]
+    sweeps = []
+    for interval in (0.0, 1e9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("copycat.sweeps.packed.loop.WRITE_INTERVAL", interval)
+            patch.setattr("copycat.sweeps.packed.loop.SHRINK_FRACTION", 0.8)
+            patch.setattr("copycat.sweeps.packed.loop.MAX_SAVING_SHARE", float("inf"))
+            sweeps.append(run_sweep(*words, data=tiny, at=tmp_path / str(interval), status=1))
+    assert [trial.status for trial in read_trials(sweeps[0])] == ["completed"] * 4 + ["failed"]
+    for number in map(str, range(4)):
+        assert_same_bits(sweeps[0] / number, sweeps[1] / number)
+
+
+def test_a_packed_trial_whose_validation_diverges_fails_as_one_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=1e30,0.1", "trainer.max_epochs=5")
+    packed, alone = (
+        run_sweep(*words, *more, data=tiny, at=tmp_path / str(len(more)), status=1) for more in ((PACKED,), ())
+    )
+    for folder in (packed, alone):
+        assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
+    assert read_trials(packed)[0].error == read_trials(alone)[0].error == "val/loss of epoch 0 is nan"
+    assert (packed / "0/metrics.csv").read_bytes() == (alone / "0/metrics.csv").read_bytes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [True, False])
 def test_partly_written_files_of_a_killed_pack_are_removed(begun: bool, tiny: Path, tmp_path: Path) -> None:
     kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)

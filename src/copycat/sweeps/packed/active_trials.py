@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from math import isfinite
 from threading import Event
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from copycat.sweeps.packed.trial_session import TrialSession, UndefinedMetricErr
 from copycat.training.result import RunResult
 from copycat.training.stopping import TIME_LIMIT
 
+VAL_LOSS = "val/loss"
 End = tuple[str, str | None]
 """Status of a trial that ends, and the reason."""
 
@@ -32,7 +34,8 @@ class ActiveTrials:
         self.sessions = [sessions[place] for places in kinds for place in places]
         """By their places in the stack."""
         self.on_end, self.pool = on_end, pool
-        self._ended: set[int] = set()
+        self._ended = {place for place, session in enumerate(self.sessions) if session.trial.is_placeholder}
+        self._note_stack()
         self._ending: list[tuple[TrialSession, Future[RunResult]]] = []
 
     @property
@@ -50,7 +53,7 @@ class ActiveTrials:
         return [(place, self.sessions[place]) for place in self.places]
 
     def record(self, first: int, losses: Tensor, rows: Sequence[Row], validated: Mapping[int, Sequence[Row]]) -> None:
-        """Write the metrics of consecutive epochs; trials with a loss that is not finite leave.
+        """Write the metrics of consecutive epochs; trials leave before the epoch of a loss that is not finite.
 
         Args:
             first: the first epoch.
@@ -58,23 +61,31 @@ class ActiveTrials:
             rows: a row per epoch and trial, those of an epoch together.
             validated: validation metrics of each trial, by epoch.
         """
-        steps, finite = losses.shape[1], losses.isfinite().flatten(0, 1)
         for place, session in self.items():
             session.classifier.record_last_loss(losses[-1, -1, place])
             own = list(rows[place :: len(self.sessions)])
             for epoch, val_rows in validated.items():
                 own[epoch - first] = {**own[epoch - first], **val_rows[place]}
-            bad = None if finite[:, place].all() else divmod(int((~finite[:, place]).nonzero()[0]), steps)
-            if bad is not None:
-                own = own[: bad[0]]
+            diverged = _find_divergence(first, losses[:, :, place], {e: each[place] for e, each in validated.items()})
+            if diverged is not None:
+                own = own[: diverged[0] - first]
             if own:
                 session.recorder.log(first, own)
                 session.checkpoints.complete_best(first, own)
                 session.metrics |= own[-1]
-            if bad is not None:
-                epoch, batch = first + bad[0], bad[1]
-                failure = divergence_error(epoch, batch, losses[bad[0], batch, place])
+            if diverged is not None:
+                epoch, failure = diverged
                 self.end({place: ("failed", str(failure))}, epoch)
+
+    def has_diverged(self, losses: Tensor, rows: Sequence[Row]) -> bool:
+        """Return whether a trial that still trains has a loss that is not finite.
+
+        Args:
+            losses: of the last step, [trials].
+            rows: of its validation, one per trial.
+        """
+        finite = losses.isfinite().tolist()
+        return not all(finite[place] and isfinite(rows[place][VAL_LOSS]) for place in self.places)
 
     def save(self, epoch: int) -> None:
         """Save the checkpoints of all active trials; one that cannot be saved fails.
@@ -162,7 +173,14 @@ class ActiveTrials:
         """Drop the trials that ended, and return the former places of the others."""
         places = self.places
         self.sessions, self._ended = [self.sessions[place] for place in places], set()
+        self._note_stack()
         return places
+
+    def _note_stack(self) -> None:
+        """Let checkpoints name the trials in the stack, so that a pack resumes with as many."""
+        numbers = [session.trial.job.number for session in self.sessions]
+        for session in self.sessions:
+            session.checkpoints.stack = numbers
 
 
 def _after(saved: Sequence[Event], end: Callable[[], RunResult]) -> RunResult:
@@ -170,3 +188,23 @@ def _after(saved: Sequence[Event], end: Callable[[], RunResult]) -> RunResult:
     for each in saved:
         each.wait()
     return end()
+
+
+def _find_divergence(first: int, losses: Tensor, validated: Mapping[int, Row]) -> tuple[int, DivergedError] | None:
+    """Return the first epoch with a loss that is not finite, and the error of a run alone; None where there is none.
+
+    Args:
+        first: the first epoch.
+        losses: of a trial's steps, [epochs, steps].
+        validated: its validation metrics, by epoch in order.
+    """
+    errors = {
+        epoch: DivergedError(f"{VAL_LOSS} of epoch {epoch} is {row[VAL_LOSS]}")
+        for epoch, row in validated.items()
+        if not isfinite(row[VAL_LOSS])
+    }
+    steps = losses.isfinite().logical_not().nonzero()
+    if len(steps):
+        place, batch = steps[0].tolist()
+        errors[first + place] = divergence_error(first + place, batch, losses[place, batch])  # before its validation
+    return min(errors.items(), default=None)

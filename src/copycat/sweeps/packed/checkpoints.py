@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from copycat.models.metrics import Row
 from copycat.records.checkpoint_file import copy, keep_previous
+from copycat.sweeps.packed.preparation import STACK
 from copycat.sweeps.packed.unlike_network import REFERENCE
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.checkpoint_io import deep_copy
@@ -46,6 +47,8 @@ class TrialCheckpoints:
         self._callbacks = [callback for callback in (self.best, *self.early_stops) if callback is not None]
         self._loops = loops
         """State of Lightning's loops at the start of a run."""
+        self.stack: list[int] = []
+        """Numbers of the trials in the stack, by place; those that have ended too."""
         self.new_best: State | None = None
         """Best state since the last `write`."""
 
@@ -63,6 +66,7 @@ class TrialCheckpoints:
             "callbacks": {callback.state_key: callback.state_dict() for callback in self._callbacks},
             CHECKPOINT_KEY: self.recorder.last.copycat_state(Position(epoch), metrics, finished=finished),
         }
+        state[CHECKPOINT_KEY][STACK] = self.stack
         if self.span:  # the first weights themselves are drawn again
             state[CHECKPOINT_KEY][SPAN] = {name: value for name, value in self.span.items() if name != REFERENCE}
         self.classifier.on_save_checkpoint(state)

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from math import ceil
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -14,7 +15,7 @@ from copycat.config.trial_composition import compose_trial_request
 from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, read_trial
 from copycat.sweeps.engine import Runner
-from copycat.sweeps.job import Job
+from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.launchers.processes import Pool
 from copycat.sweeps.launchers.trial import get_hydra_overrides, make_pruner
 from copycat.sweeps.packed.autotune import choose_pack_size, split_evenly
@@ -66,6 +67,7 @@ class PackLauncher:
                     unpacked.append(trial.job)
                 else:
                     packable.append(trial)
+            packable += self._restore_ended(packable, runner.folder)
             for group in group_trials(packable):
                 for pack in self._split_group(group):
                     if runner.stopped:
@@ -98,6 +100,30 @@ class PackLauncher:
             config = fill_threads(composed.config)
             request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
             yield PackedTrial(job, record, folder, request, composed.settings, make_pruner(composed, folder))
+
+    def _restore_ended(self, resumed: Sequence[PackedTrial], folder: Path) -> Iterator[PackedTrial]:
+        """Build the trials that had ended, but were still in the stack of a pack that resumes.
+
+        Without them it would be smaller, which could change the bits of the others.
+        """
+        known = {trial.job.number for trial in resumed}
+        for mate in resumed:
+            for number in () if mate.finished else mate.stack:
+                if number in known:
+                    continue
+                known.add(number)
+                try:
+                    record = read_trial(folder / str(number))
+                    composed = compose_trial_request([*self.hydra_overrides, *record.overrides])
+                    config = fill_threads(composed.config)
+                    request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
+                    job = recorded_job(record, fixed=())
+                    trial = PackedTrial(job, record, folder / str(number), request, composed.settings)
+                    self._preparation.prepare_placeholder(trial, mate)
+                except (UserError, OSError, ValueError) as error:
+                    log.warning("trial %s, which has ended, is left out of its pack: %s", number, error)
+                    continue
+                yield trial
 
     def _report_unpacked(self, number: int, why: str) -> None:
         """Report why a trial is not packed: each reason once on standard error, each trial in the log."""

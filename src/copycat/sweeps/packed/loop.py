@@ -49,6 +49,7 @@ class Pack:
             InterruptedRun: if a signal could not wait for the end of the epoch.
         """
         epoch = self._first_unwritten
+        self._shrink()  # of a pack that was saved in an epoch in which trials ended
         # a finished checkpoint: the process was killed after the last save, before it recorded the end
         while self.trials.places and epoch < self.epochs and not self.trials.first.trial.finished:
             self.trainer.train_epoch(epoch)
@@ -65,7 +66,8 @@ class Pack:
                 self.trials.save(epoch)
                 self.abort("interrupted", self.stop.received)
             self.trials.report_ended()
-            self._shrink()
+            if validates:  # at epochs that do not depend on the time, as the writes of metrics do
+                self._shrink()
             self.on_epoch(epoch, self.epochs)
         self.trials.end_all("completed", None, epoch)
         if self.stop.received:
@@ -81,6 +83,9 @@ class Pack:
         if self.trainer.buffer.nbytes > MAX_PENDING_BYTES or self._is_save_due(epoch):
             return True
         if validates and any(session.depends_on_metrics for session in self.trials.sessions):
+            return True
+        losses = self.trainer.buffer.losses
+        if validates and losses and self.trials.has_diverged(losses[-1], self._validated[epoch - 1]):
             return True
         return (self.trials.first.scheduler_monitor or "").startswith("train/")
 

@@ -47,8 +47,8 @@ class PackSession:
             context.enter_context(isolated(threads=self.config["trainer"]["threads"]))
             context.enter_context(tolerating_lost_output())
             context.enter_context(self.stop.listening())
-            self.trials = [trial for trial in self.trials if self._start(trial, context)]
-            if not self.trials:
+            self.trials = [trial for trial in self.trials if trial.is_placeholder or self._start(trial, context)]
+            if all(trial.is_placeholder for trial in self.trials):
                 return
             try:
                 pack = self._build(pool)
@@ -87,15 +87,16 @@ class PackSession:
         """Open the run folders, restore what the trials resume from, and stack them."""
         changes, manifests, loops = uncommitted_patch(self.config), dict[int, Any](), dict[str, Any]()
         for trial in self.trials:
-            manifest = self._make_manifest(trial, manifests)
+            manifest = {} if trial.is_placeholder else self._make_manifest(trial, manifests)
             self.sessions.append(TrialSession(trial, manifest, changes=changes, loops=loops))
         loops.update(_initial_loops(self.config))  # what may fail comes after the sessions, which record it
         device = choose_device(self.config["trainer"]["accelerator"])
         unable: dict[str, None] = {}
-        list(pool.map(lambda session: session.open(unable.setdefault), self.sessions))
+        recorded = [session for session in self.sessions if not session.trial.is_placeholder]
+        list(pool.map(lambda session: session.open(unable.setdefault), recorded))
         for line in unable:  # once, since each line goes to the logs of all trials
             log.info(line)
-        _write_graphs(self.sessions)
+        _write_graphs(recorded)
         for session in self.sessions:
             session.restore(device)
         trials = ActiveTrials(self.sessions, on_end=self._close, pool=pool)
@@ -123,11 +124,13 @@ class PackSession:
 
     def _fail(self, failure: Exception) -> None:
         """End the trials as failed, since their pack could not be built."""
-        for trial in self.trials:
+        trials = [trial for trial in self.trials if not trial.is_placeholder]
+        for trial in trials:
             trial.record = fail_trial(trial.record, failure)
         for session in self.sessions:
-            session.end("failed", str(session.trial.record.error), session.trial.epoch)()
-        for trial in self.trials:
+            if session.trial in trials:
+                session.end("failed", str(session.trial.record.error), session.trial.epoch)()
+        for trial in trials:
             self.runner.close(trial.job, trial.record)
 
 

@@ -40,6 +40,8 @@ from copycat.training.resume import (
 from copycat.training.stopping import Pruner
 
 log = logging.getLogger(__name__)
+STACK = "pack_stack"
+"""Key of the numbers of the trials in the stack, in Copycat's entry of a checkpoint."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class PackedTrial:
     """Checkpoint that such a run resumes from; None to start from epoch 0."""
     lane: str = ""
     """Kind of the network, in a pack of unlike ones."""
+    is_placeholder: bool = False
+    """Whether it has ended, and only keeps its place in a pack that resumes."""
 
     @property
     def pack(self) -> list[int] | None:
@@ -73,6 +77,11 @@ class PackedTrial:
             return None
         numbers: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return numbers
+
+    @property
+    def stack(self) -> list[int]:
+        """Return the numbers of the trials in the stack that the checkpoint was saved of, those that had ended too."""
+        return [] if self.checkpoint is None else list(self.checkpoint[CHECKPOINT_KEY].get(STACK, ()))
 
     @property
     def finished(self) -> bool:
@@ -148,21 +157,40 @@ class Preparation:
         """
         try:
             with isolated(threads=None):
-                if (outcome_or_reason := _load_started_run(trial)) is not None:
-                    return outcome_or_reason
-                config = fill_image_size(trial.request.config)
-                if why := why_not_packable(config):
-                    return why
-                metrics = get_named_metrics(trial.settings)
-                data = self._get_data(config)
-                with recorded_backbone(trial.manifest):
-                    trial.parts = build_components(config, data=data, metrics=metrics)
-                trial.request = replace(trial.request, config=trial.parts.config)
-                if trial.manifest:
-                    _check_data(trial)
-                return why_not_packable(config, trial.parts)
+                outcome_or_reason = _load_started_run(trial)
+                return self._build(trial) if outcome_or_reason is None else outcome_or_reason
         except Exception as failure:
             return failure
+
+    def prepare_placeholder(self, trial: PackedTrial, mate: PackedTrial) -> None:
+        """Build an ended trial that keeps its place beside `mate`; it starts where that one resumes.
+
+        Raises:
+            UserError: where it cannot be packed any more.
+        """
+        trial.is_placeholder = True
+        if (opened := find_run(trial.folder, trial.request.overrides)) is not None:
+            trial.request = replace(trial.request, config=opened.config)
+        with isolated(threads=None):
+            if why := self._build(trial):
+                raise UserError(why)
+        assert mate.checkpoint is not None
+        trial.manifest = {"provenance": mate.manifest["provenance"]}
+        trial.checkpoint = {CHECKPOINT_KEY: mate.checkpoint[CHECKPOINT_KEY]}
+
+    def _build(self, trial: PackedTrial) -> str | None:
+        """Build a trial's parts; return why it cannot be packed."""
+        config = fill_image_size(trial.request.config)
+        if why := why_not_packable(config):
+            return why
+        metrics = get_named_metrics(trial.settings)
+        data = self._get_data(config)
+        with recorded_backbone(trial.manifest):
+            trial.parts = build_components(config, data=data, metrics=metrics)
+        trial.request = replace(trial.request, config=trial.parts.config)
+        if trial.manifest:
+            _check_data(trial)
+        return why_not_packable(config, trial.parts)
 
     def _get_data(self, config: Mapping[str, Any]) -> DataModule:
         """Return a data module, shared by trials with the same batches; images are read once per split."""

@@ -98,7 +98,7 @@ class TrialSession:
         if device.type != "cpu":
             self.classifier.to(device)
             self.data.to_device(device)
-        if self.trial.checkpoint is not None:
+        if self.trial.checkpoint is not None and not self.trial.is_placeholder:
             self.metrics = self.checkpoints.restore(self.trial.checkpoint)
 
     @property
