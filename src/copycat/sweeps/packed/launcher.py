@@ -67,7 +67,7 @@ class PackLauncher:
                     unpacked.append(trial.job)
                 else:
                     packable.append(trial)
-            packable += self._restore_ended(packable, runner.folder)
+            packable += list(self._restore_ended(packable, runner.folder))
             for group in group_trials(packable):
                 for pack in self._split_group(group):
                     if runner.stopped:

@@ -128,7 +128,7 @@ class PackSession:
         for trial in trials:
             trial.record = fail_trial(trial.record, failure)
         for session in self.sessions:
-            if session.trial in trials:
+            if not session.trial.is_placeholder:
                 session.end("failed", str(session.trial.record.error), session.trial.epoch)()
         for trial in trials:
             self.runner.close(trial.job, trial.record)
