@@ -1,6 +1,6 @@
 """Run sweeps in packs, and read what they leave."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -74,3 +74,28 @@ def train_packed_and_alone(*words: str, data: Path, at: Path) -> list[tuple[Path
         names = [{str(p.relative_to(of)) for p in of.rglob("*") if "tfevents" not in p.name} for of in (mine, other)]
         assert names[0] == names[1]
     return pairs
+
+
+def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
+    """Run a sweep in a process that dies before an epoch, once everything before is saved."""
+    run_self_killing_sweep(
+        "import copycat.sweeps.packed.loop as packed\n"
+        "packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
+        "epoch = packed.PackTrainer.train_epoch\n"
+        "def dying(self, number):\n"
+        f"    if number == {epoch}:\n"
+        "        for session in self.sessions: session.recorder.writer.wait()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    epoch(self, number)\n"
+        "packed.PackTrainer.train_epoch = dying\n",
+        words,
+        data=data,
+        at=at,
+    )
+
+
+def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
+    """Run a sweep in a process that is patched to kill itself."""
+    at.mkdir(parents=True, exist_ok=True)
+    done = run_copycat(*("train", "-m", *data_overrides(data, at), *words), at=at, program=f"import os\n{program}")
+    assert done.returncode == -9, done.stderr

@@ -18,7 +18,7 @@ from copycat.records.run_folder import read_manifest
 from copycat.records.trial_file import read_trial
 from copycat.sweeps.packed.active_trials import ActiveTrials
 from tests.support.packs import LONG, PACKED, assert_losses_agree, pack_of, read_trials, run_sweep
-from tests.support.run_folders import read_training_losses
+from tests.support.run_folders import assert_same_bits, read_training_losses
 
 
 def test_a_trial_that_diverges_does_not_change_the_others(tiny: Path, tmp_path: Path) -> None:
@@ -176,3 +176,30 @@ def test_a_sweep_stops_between_packs_after_max_failures(tiny: Path, tmp_path: Pa
     )
     folder = run_sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
     assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
+
+
+@pytest.mark.slow
+def test_trials_that_diverge_leave_a_pack_at_epochs_that_do_not_depend_on_the_time(tiny: Path, tmp_path: Path) -> None:
+    words = ["model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=0.01,0.02,0.03,0.04,1e30", PACKED]
+    words += ["trainer.max_epochs=30", "trainer.check_val_every_n_epoch=5"]
+    sweeps = []
+    for interval in (0.0, 1e9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("copycat.sweeps.packed.loop.WRITE_INTERVAL", interval)
+            patch.setattr("copycat.sweeps.packed.loop.SHRINK_FRACTION", 0.8)
+            patch.setattr("copycat.sweeps.packed.loop.MAX_SAVING_SHARE", float("inf"))
+            sweeps.append(run_sweep(*words, data=tiny, at=tmp_path / str(interval), status=1))
+    assert [trial.status for trial in read_trials(sweeps[0])] == ["completed"] * 4 + ["failed"]
+    for number in map(str, range(4)):
+        assert_same_bits(sweeps[0] / number, sweeps[1] / number)
+
+
+def test_a_packed_trial_whose_validation_diverges_fails_as_one_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=1e30,0.1", "trainer.max_epochs=5")
+    packed, alone = (
+        run_sweep(*words, *more, data=tiny, at=tmp_path / str(len(more)), status=1) for more in ((PACKED,), ())
+    )
+    for folder in (packed, alone):
+        assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
+    assert read_trials(packed)[0].error == read_trials(alone)[0].error == "val/loss of epoch 0 is nan"
+    assert (packed / "0/metrics.csv").read_bytes() == (alone / "0/metrics.csv").read_bytes()

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,165 +12,15 @@ import pytest
 import torch
 
 from copycat.records.run_folder import read_manifest
-from copycat.records.run_loader import open_run
 from copycat.records.trial_file import read_trial, write_trial
 from copycat.sweeps.packed.active_trials import ActiveTrials
 from copycat.sweeps.packed.loop import Pack
 from copycat.sweeps.packed.trainer import PackTrainer
 from copycat.sweeps.packed.trial_session import TrialSession
 from copycat.training.process_state import isolated
-from copycat.training.resume import resume
 from tests.support.commands import call_copycat, run_copycat
-from tests.support.packs import LONG, PACKED, data_overrides, read_trials, resume_sweep, run_sweep
+from tests.support.packs import LONG, PACKED, kill_sweep, read_trials, resume_sweep, run_self_killing_sweep, run_sweep
 from tests.support.run_folders import assert_same_bits, read_training_losses
-
-
-def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
-    """Run a sweep in a process that dies before an epoch, once everything before is saved."""
-    run_self_killing_sweep(
-        "import copycat.sweeps.packed.loop as packed\n"
-        "packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0\npacked.MAX_SAVING_SHARE = float('inf')\n"
-        "epoch = packed.PackTrainer.train_epoch\n"
-        "def dying(self, number):\n"
-        f"    if number == {epoch}:\n"
-        "        for session in self.sessions: session.recorder.writer.wait()\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "    epoch(self, number)\n"
-        "packed.PackTrainer.train_epoch = dying\n",
-        words,
-        data=data,
-        at=at,
-    )
-
-
-def run_self_killing_sweep(program: str, words: Sequence[str], *, data: Path, at: Path) -> None:
-    """Run a sweep in a process that is patched to kill itself."""
-    at.mkdir(parents=True, exist_ok=True)
-    done = run_copycat(*("train", "-m", *data_overrides(data, at), *words), at=at, program=f"import os\n{program}")
-    assert done.returncode == -9, done.stderr
-
-
-@pytest.mark.slow
-def test_a_killed_pack_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=cnn", "model.channels=[4]", "optimizer=adam", "seed=1,2,3", "trainer.max_epochs=12", PACKED)
-    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=7)
-    folder = tmp_path / "killed" / "sweep"
-    assert {trial.status for trial in read_trials(folder)} == {"running"}
-    assert torch.load(folder / "1/checkpoints/last.ckpt", weights_only=True)["copycat"]["epoch"] == 7
-    done = run_copycat("resume", folder, at=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for number in range(3):
-        assert read_manifest(folder / str(number))["resumed"][0]["epoch"] == 7
-        assert_same_bits(folder / str(number), whole / str(number))
-
-
-DYING_AT_EPOCH = """
-import copycat.sweeps.packed.loop as packed
-packed.SAVE_INTERVAL = packed.WRITE_INTERVAL = 0.0
-packed.MAX_SAVING_SHARE = float('inf')
-from copycat.sweeps.packed.checkpoints import TrialCheckpoints
-write = TrialCheckpoints.write
-def dying(self, last):
-    write(self, last)
-    self.recorder.writer.wait()
-    if last['epoch'] == {}: os.kill(os.getpid(), 9)
-TrialCheckpoints.write = dying
-"""
-DYING_WITH_RECORDS = """
-from copycat.training.recorder import RunRecorder
-complete, calls = RunRecorder.complete, []
-def dying(self, *words):
-    calls.append(words)
-    if len(calls) == {}: os.kill(os.getpid(), 9)
-    complete(self, *words)
-RunRecorder.complete = dying
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "program",
-    [*(DYING_AT_EPOCH.format(epoch) for epoch in (1, 7, 12)), *(DYING_WITH_RECORDS.format(trial) for trial in (1, 2))],
-    ids=["first save", "later save", "last save", "records of the first trial", "records of the second"],
-)
-def test_a_pack_that_is_killed_between_the_writes_of_its_trials_resumes_to_the_same_bits(
-    program: str, tiny: Path, tmp_path: Path
-) -> None:
-    words = (*LONG, "seed=1,2,3")
-    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    run_self_killing_sweep(program, words, data=tiny, at=tmp_path / "killed")
-    folder = tmp_path / "killed" / "sweep"
-    resume_sweep(folder, at=tmp_path)
-    for number in map(str, range(3)):
-        assert_same_bits(folder / number, whole / number)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("epochs", [5, 23, 38], ids=["just after the end", "later", "twice"])
-def test_a_pack_of_which_a_trial_had_ended_resumes_to_the_same_bits(epochs: int, tiny: Path, tmp_path: Path) -> None:
-    words = (
-        *("model=shallow", "model.hidden=[3]", "optimizer=adam", "callbacks=early_stopping", PACKED),
-        *("callbacks.early_stopping.patience=2", "trainer.max_epochs=40"),
-        "optimizer.lr=0.01,0.011,0.012,0.013,0.014,0.015,0.016,0.9",
-    )
-    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    counts = [len(read_training_losses(whole / str(number))) for number in range(8)]
-    assert [*counts[:7], counts[7] < 5] == [40] * 7 + [True]
-    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=epochs)
-    folder = tmp_path / "killed" / "sweep"
-    records = {path: path.read_bytes() for path in (folder / "7").rglob("*") if path.is_file()}
-    if epochs == 38:
-        done = run_copycat("resume", folder, at=tmp_path, program=f"import os\n{DYING_WITH_RECORDS.format(1)}")
-        assert done.returncode == -9
-    resume_sweep(folder, at=tmp_path)
-    for number in map(str, range(7)):
-        assert_same_bits(folder / number, whole / number)
-    assert {path: path.read_bytes() for path in (folder / "7").rglob("*") if path.is_file()} == records
-
-
-@pytest.mark.slow
-def test_trials_that_diverge_leave_a_pack_at_epochs_that_do_not_depend_on_the_time(tiny: Path, tmp_path: Path) -> None:
-    words = ["model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=0.01,0.02,0.03,0.04,1e30", PACKED]
-    words += ["trainer.max_epochs=30", "trainer.check_val_every_n_epoch=5"]
-    sweeps = []
-    for interval in (0.0, 1e9):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("copycat.sweeps.packed.loop.WRITE_INTERVAL", interval)
-            patch.setattr("copycat.sweeps.packed.loop.SHRINK_FRACTION", 0.8)
-            patch.setattr("copycat.sweeps.packed.loop.MAX_SAVING_SHARE", float("inf"))
-            sweeps.append(run_sweep(*words, data=tiny, at=tmp_path / str(interval), status=1))
-    assert [trial.status for trial in read_trials(sweeps[0])] == ["completed"] * 4 + ["failed"]
-    for number in map(str, range(4)):
-        assert_same_bits(sweeps[0] / number, sweeps[1] / number)
-
-
-def test_a_packed_trial_whose_validation_diverges_fails_as_one_alone(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=1e30,0.1", "trainer.max_epochs=5")
-    packed, alone = (
-        run_sweep(*words, *more, data=tiny, at=tmp_path / str(len(more)), status=1) for more in ((PACKED,), ())
-    )
-    for folder in (packed, alone):
-        assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
-    assert read_trials(packed)[0].error == read_trials(alone)[0].error == "val/loss of epoch 0 is nan"
-    assert (packed / "0/metrics.csv").read_bytes() == (alone / "0/metrics.csv").read_bytes()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("begun", [True, False])
-def test_partly_written_files_of_a_killed_pack_are_removed(begun: bool, tiny: Path, tmp_path: Path) -> None:
-    kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)
-    folder = tmp_path / "sweep"
-    if not begun:  # killed before its manifest was written
-        for path in (folder / "1").iterdir():
-            if path.name not in ("trial.json", "checkpoints"):
-                path.unlink() if path.is_file() else shutil.rmtree(path)
-    left = [folder / "0/checkpoints/.last.ckpt.0a1b2c", folder / "1/.run.json.0a1b2c"]
-    for path in left:
-        path.write_bytes(b"half")
-    resume_sweep(folder, at=tmp_path)
-    assert not [path for path in left if path.exists()]
-    assert {trial.status for trial in read_trials(folder)} == {"completed"}
 
 
 @pytest.mark.slow
@@ -207,16 +56,6 @@ def test_a_trial_whose_run_has_completed_is_not_run_again(tiny: Path, tmp_path: 
     assert "process of its own" not in done.stderr
     assert (folder / "1" / "run.json").stat().st_mtime_ns == written
     assert read_trial(folder / "1").objectives == before.objectives
-
-
-@pytest.mark.slow
-def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: Path) -> None:
-    words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
-    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
-    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
-    assert outcome.status == "completed"
-    assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)
 
 
 def interrupt_pack(
@@ -310,39 +149,6 @@ def test_trials_of_a_waiting_pack_do_not_count_as_started(tiny: Path, tmp_path: 
     words = (*LONG, "seed=1,2,3,4", "hydra.launcher.max_trials_per_pack=2")
     kill_sweep(words, data=tiny, at=tmp_path, epoch=3)
     assert [trial.attempts for trial in read_trials(tmp_path / "sweep")] == [1, 1, 0, 0]
-
-
-SLOW_FIRST_WRITE = """
-import time
-from copycat.sweeps.packed.checkpoints import TrialCheckpoints
-write, calls = TrialCheckpoints.write, []
-def write_slowly(self, last):
-    calls.append(last)
-    time.sleep(1 if len(calls) == 1 else 0)
-    write(self, last)
-TrialCheckpoints.write = write_slowly
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("disk", ["", SLOW_FIRST_WRITE], ids=["a disk", "a slow disk"])
-def test_a_trial_that_was_killed_as_it_wrote_its_last_records_trains_no_further(
-    disk: str, tiny: Path, tmp_path: Path
-) -> None:
-    words = (
-        *("model=logistic", "callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=adam"),
-        *("optimizer.lr=0.3,0.5", "trainer.max_epochs=60", PACKED),
-    )
-    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
-    program = (
-        "from copycat.training.recorder import RunRecorder\nRunRecorder.complete = lambda *_: os.kill(os.getpid(), 9)\n"
-    )
-    run_self_killing_sweep(program + disk, words, data=tiny, at=tmp_path / "killed")
-    resume_sweep(tmp_path / "killed" / "sweep", at=tmp_path)
-    first = min(range(2), key=lambda number: len(read_training_losses(whole / str(number))))
-    name = f"{first}/metrics.csv"
-    assert (tmp_path / "killed" / "sweep" / name).read_bytes() == (whole / name).read_bytes()
-    assert {trial.status for trial in read_trials(tmp_path / "killed" / "sweep")} == {"completed"}
 
 
 @pytest.mark.slow

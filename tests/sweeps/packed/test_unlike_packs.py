@@ -15,6 +15,7 @@ from tests.support.commands import run_copycat
 from tests.support.packs import (
     PACKED,
     assert_losses_agree,
+    kill_sweep,
     pack_of,
     read_trials,
     resume_sweep,
@@ -23,7 +24,6 @@ from tests.support.packs import (
 )
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import assert_same_bits, read_training_losses
-from tests.sweeps.packed.test_pack_session import kill_sweep
 
 UNLIKE = ("model=deep", "model.hidden=[3],[5,2],[2,6],[4,3,2]")
 JOBS: Mapping[str, Sequence[str]] = {

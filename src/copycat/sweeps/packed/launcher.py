@@ -13,7 +13,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.trial_composition import compose_trial_request
 from copycat.records.lock import LockedError
-from copycat.records.trial_file import ENDED, read_trial
+from copycat.records.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job, recorded_job
 from copycat.sweeps.launchers.processes import Pool
@@ -93,13 +93,15 @@ class PackLauncher:
                 runner.mark_done(job)
                 continue
             try:
-                composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
+                yield self._compose(job, record, folder)
             except UserError as mistake:
                 runner.close(job, fail_trial(record, mistake))
-                continue
-            config = fill_threads(composed.config)
-            request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
-            yield PackedTrial(job, record, folder, request, composed.settings, make_pruner(composed, folder))
+
+    def _compose(self, job: Job, record: Trial, folder: Path) -> PackedTrial:
+        composed = compose_trial_request([*self.hydra_overrides, *job.overrides])
+        config = fill_threads(composed.config)
+        request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
+        return PackedTrial(job, record, folder, request, composed.settings, make_pruner(composed, folder))
 
     def _restore_ended(self, resumed: Sequence[PackedTrial], folder: Path) -> Iterator[PackedTrial]:
         """Build the trials that had ended, but were still in the stack of a pack that resumes.
@@ -114,11 +116,7 @@ class PackLauncher:
                 known.add(number)
                 try:
                     record = read_trial(folder / str(number))
-                    composed = compose_trial_request([*self.hydra_overrides, *record.overrides])
-                    config = fill_threads(composed.config)
-                    request = Request(config=config, experiment=composed.experiment, overrides=record.overrides)
-                    job = recorded_job(record, fixed=())
-                    trial = PackedTrial(job, record, folder / str(number), request, composed.settings)
+                    trial = self._compose(recorded_job(record, fixed=()), record, folder / str(number))
                     self._preparation.prepare_placeholder(trial, mate)
                 except (UserError, OSError, ValueError) as error:
                     log.warning("trial %s, which has ended, is left out of its pack: %s", number, error)
