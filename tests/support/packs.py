@@ -76,7 +76,7 @@ def train_packed_and_alone(*words: str, data: Path, at: Path) -> list[tuple[Path
     return pairs
 
 
-def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> None:
+def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int, program: str = "") -> None:
     """Run a sweep in a process that dies before an epoch, once everything before is saved."""
     run_self_killing_sweep(
         "import copycat.sweeps.packed.loop as packed\n"
@@ -87,7 +87,7 @@ def kill_sweep(words: Sequence[str], *, data: Path, at: Path, epoch: int) -> Non
         "        for session in self.sessions: session.recorder.writer.wait()\n"
         "        os.kill(os.getpid(), 9)\n"
         "    epoch(self, number)\n"
-        "packed.PackTrainer.train_epoch = dying\n",
+        f"packed.PackTrainer.train_epoch = dying\n{program}",
         words,
         data=data,
         at=at,

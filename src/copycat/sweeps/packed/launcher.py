@@ -108,12 +108,12 @@ class PackLauncher:
 
         Without them it would be smaller, which could change the bits of the others.
         """
-        known = {trial.job.number for trial in resumed}
+        known = {(trial.epoch, trial.job.number) for trial in resumed if not trial.finished}
         for mate in resumed:
             for number in () if mate.finished else mate.stack:
-                if number in known:
+                if (mate.epoch, number) in known:
                     continue
-                known.add(number)
+                known.add((mate.epoch, number))
                 try:
                     record = read_trial(folder / str(number))
                     trial = self._compose(recorded_job(record, fixed=()), record, folder / str(number))
