@@ -13,6 +13,7 @@ from copycat.records.lock import current_status
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_run
+from copycat.training.launch import SHUTDOWN_SECONDS
 from copycat.training.resume import resume
 from tests.support.commands import run_copycat, start_copycat
 from tests.support.ranks import TWO, largest_difference, train_on
@@ -107,7 +108,7 @@ def test_a_signal_saves_and_ends_all_ranks_together(target: str, uneven: Path, t
             command.send_signal(signal.SIGINT)
         else:
             os.kill(max(_descendants(command.pid)), signal.SIGTERM)
-        assert command.wait(30) == 130
+        assert command.wait(SHUTDOWN_SECONDS - 5) == 130  # no rank waits until it is killed
         _, error = command.communicate()
     assert error.splitlines()[-1] == "copycat: interrupted."
     assert "Traceback" not in error

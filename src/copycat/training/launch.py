@@ -35,7 +35,7 @@ SHUTDOWN_SECONDS = 15
 """Time that ranks have to save and end, after a signal or after another rank failed."""
 GRACE_SECONDS = 5
 """Time that ranks have to save and end after their agent was killed."""
-FAILED = 1
+FAILED, INTERRUPTED = 1, 128 + signal.SIGINT
 Train = Callable[[], RunResult]
 Ended = dict[str, str]
 """Status and folder of a run, or `error`, a wrong call's line; its class by `kind`."""
@@ -67,8 +67,9 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             start_method="fork" if _can_fork(trainer) else "spawn",
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             signals_to_handle=",".join(number.name for number in ending_signals()),
-            shutdown_timeout=SHUTDOWN_SECONDS,
         )
+        if hasattr(settings, "shutdown_timeout"):  # torch 2.10 always gives 30 seconds
+            settings.shutdown_timeout = SHUTDOWN_SECONDS
         place, reason = Path(folder, FOLDER), ""
         try:
             ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place))[0]
@@ -128,7 +129,8 @@ def _read_result(folder: Path, reason: str) -> RunResult:
 def run_rank(train: Train, parent: int, place: str) -> Ended:
     """Run `train` as one rank, in a process that ends with its parent; return how it ended.
 
-    A rank that failed ends its process, so that the agent ends the others.
+    A rank that failed ends its process, so that the agent ends the others. So does one that was interrupted, since an
+    agent that was itself would let it wait until it is killed.
     """
     if sys.platform != "win32":
         os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
@@ -147,9 +149,9 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
             Path(place).with_name(TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
             sys.exit(FAILED)
         except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
-    if result.status == "failed":
-        sys.exit(FAILED)
+            sys.exit(INTERRUPTED)
+    if result.status in ("failed", "interrupted"):
+        sys.exit(FAILED if result.status == "failed" else INTERRUPTED)
     return {"folder": str(result.folder), "status": result.status}
 
 
