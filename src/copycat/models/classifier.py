@@ -16,24 +16,17 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from copycat.models.added_metrics import AddedMetric
 from copycat.models.compiled_network import compile_network
+from copycat.models.divergence import DivergedError, divergence_error
 from copycat.models.evaluator import Evaluated, Outputs, evaluate
 from copycat.models.full_precision import widen, without_autocast
 from copycat.models.loss_base import Loss
-from copycat.models.metrics import Row, concatenate, recorded_dtype, to_scalar_tensor
+from copycat.models.metrics import Row, recorded_dtype, to_scalar_tensor
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.shared_batches import SharedBatches
-from copycat.models.stage_metrics import EpochSteps, StageMetrics
+from copycat.models.stage_metrics import StageMetrics
+from copycat.models.train_metrics import TrainMetrics
 
 Stage = Literal["train", "val", "test"]
-
-
-class DivergedError(RuntimeError):
-    """Report that the loss or a weight is no longer a finite number."""
-
-
-def divergence_error(epoch: int, batch: int, loss: Tensor) -> DivergedError:
-    """Return the error for a training step whose loss is not finite."""
-    return DivergedError(f"the loss of epoch {epoch}, batch {batch} is {loss.item()}")
 
 
 def log_rows(loggers: Iterable[Any], first: int, rows: Sequence[Row]) -> None:
@@ -92,6 +85,7 @@ class Classifier(pl.LightningModule):
         stages: tuple[Stage, ...] = ("train", "val", "test")
         settings: dict[str, Any] = {"classes": classes, "reduction": loss.reduction, "added": added_metrics}
         self.metrics = {stage: StageMetrics(stage, **settings) for stage in stages}
+        self.train_metrics = TrainMetrics(self.metrics["train"], loss)
         self.evaluated_stage: Stage = "val"
         """The stage that a validation loop evaluates, which prefixes its metrics."""
         self.evaluation: dict[str, float] = {}  # metrics of the last evaluation, by name
@@ -99,7 +93,6 @@ class Classifier(pl.LightningModule):
         """Class probabilities of the last evaluation outside training, [N] of class 1, or [N, classes]."""
         self._shared: SharedBatches | None = None
         self._row: Row = {}
-        self._last_loss = torch.tensor(torch.nan)
         self._last_recorded = -1
 
     def share_batches(self, shared: SharedBatches) -> None:
@@ -163,12 +156,7 @@ class Classifier(pl.LightningModule):
         self._last_recorded = batch_idx
         if not loss.isfinite():
             raise divergence_error(self.current_epoch, batch_idx, loss)
-        self.record_step(loss, self.loss.probability(logits), label, images=images)
-
-    def record_step(self, loss: Tensor, probability: Tensor, label: Tensor, *, images: int | None = None) -> None:
-        """Record a training step of the current epoch; of a shared batch with the number of all its images."""
-        self._last_loss, hard = loss, self.loss.hard_labels(label)
-        self.metrics["train"].update(loss=loss, probability=probability, label=hard, images=images)
+        self.train_metrics.record(loss, self.loss.probability(logits), label, images=images)
 
     def on_train_epoch_start(self) -> None:
         """Start to record the steps of an epoch."""
@@ -179,53 +167,9 @@ class Classifier(pl.LightningModule):
         self.log_epochs(self.current_epoch, [self.finish_epoch()])
 
     def finish_epoch(self) -> Row:
-        """Compute and reset the metrics of the current epoch; `train/loss` is the last step's, as the lecture's."""
-        batches = self.metrics["train"].batches
-        computed, _ = self.metrics["train"].compute()
-        (row,) = self._add_last_loss([computed], self._last_loss[None], batches=batches)
-        return {**row, **self.pop_validation()}
-
-    def finish_epochs(self, epochs: Sequence[EpochSteps]) -> list[Row]:
-        """Return the training rows of epochs of equal numbers of steps and images, without validation metrics."""
-        steps = len(epochs[0].losses)
-        costs = torch.stack([loss for epoch in epochs for loss in epoch.losses]).view(-1, steps)
-        probability = torch.stack([concatenate(epoch.probabilities) for epoch in epochs])
-        label = self._join_labels([epoch.labels for epoch in epochs])
-        self._last_loss = epochs[-1].losses[-1]
-        return self.compute_rows(costs, [len(part) for part in epochs[0].labels], probability, label)
-
-    def _join_labels(self, epochs: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Return the labels [epochs, N, …] of epochs' batches; a view where all epochs have the same batches."""
-        first, *others = epochs
-        if all(a is b for labels in others for a, b in zip(labels, first, strict=True)):
-            joined = self.loss.hard_labels(concatenate(list(first)))
-            return joined.expand(len(epochs), *joined.shape)
-        return torch.stack([self.loss.hard_labels(concatenate(list(labels))) for labels in epochs])
-
-    def compute_rows(self, costs: Tensor, sizes: Sequence[int], probability: Tensor, label: Tensor) -> list[Row]:
-        """Return the training rows of epochs, without validation metrics; shapes as for `compute_epochs`."""
-        rows = self.metrics["train"].compute_epochs(costs, sizes, probability, label)
-        return self._add_last_loss(rows, costs[:, -1], batches=len(sizes))
-
-    @property
-    def last_loss(self) -> Tensor:
-        """Return the loss of the last training step."""
-        return self._last_loss
-
-    def record_last_loss(self, loss: Tensor) -> None:
-        """Record the last step's loss when a pack computes the metrics."""
-        self._last_loss = loss
-
-    def _add_last_loss(self, rows: Sequence[Row], losses: Tensor, *, batches: int) -> list[Row]:
-        if batches == 1:
-            return list(rows)
-        pairs = zip(losses.tolist(), rows, strict=True)
-        return [{"train/loss": loss, "train/loss_mean": row.pop("train/loss"), **row} for loss, row in pairs]
-
-    def pop_validation(self) -> Row:
-        """Return and clear the last validation's metrics."""
-        row, self._row = self._row, {}
-        return row
+        """Compute and reset the metrics of the current epoch, and of its validation."""
+        validation, self._row = self._row, {}
+        return {**self.train_metrics.finish_epoch(), **validation}
 
     def log_epochs(self, first: int, rows: Sequence[Row]) -> None:
         """Write the rows of consecutive epochs to loggers, and the last one's training metrics to callbacks."""
@@ -333,14 +277,13 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics recorded so far in the current epoch."""
-        train, last_loss = self.metrics["train"].state(), self._last_loss.cpu()
-        checkpoint["classifier"] = {"train": train, "last_loss": last_loss, "row": dict(self._row)}
+        checkpoint["classifier"] = {**self.train_metrics.state(), "row": dict(self._row)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics recorded before the checkpoint in its epoch."""
         gathered = checkpoint["classifier"]
-        self.metrics["train"].restore(gathered["train"])
-        self._last_loss, self._row = gathered["last_loss"], gathered["row"]
+        self.train_metrics.restore(gathered)
+        self._row = gathered["row"]
 
     def _store_evaluation(self, row: Row) -> None:
         self._check_loss(row[f"{self.evaluated_stage}/loss"])

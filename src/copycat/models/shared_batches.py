@@ -14,7 +14,7 @@ from copycat.models.loss_base import Loss
 T = TypeVar("T")
 
 
-class Collectives(Protocol):
+class Communicator(Protocol):
     """Communicate between the ranks of a run; every rank must call each method at the same time."""
 
     rank: int
@@ -39,7 +39,7 @@ class Collectives(Protocol):
 class SharedBatches:
     """Join losses and predictions of ranks that each have a part of each batch."""
 
-    def __init__(self, ranks: Collectives) -> None:
+    def __init__(self, ranks: Communicator) -> None:
         """Communicate by these collectives."""
         self.ranks = ranks
         self.is_first = ranks.rank == 0

@@ -14,7 +14,7 @@ import torch
 
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
-from copycat.models.classifier import DivergedError
+from copycat.models.divergence import DivergedError
 from copycat.training.components import build_components, build_training_data
 from copycat.training.derived_settings import fill_image_size
 from copycat.training.process_state import isolated, logged

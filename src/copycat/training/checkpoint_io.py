@@ -12,7 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from copycat.config.atomic_write import write_whole
-from copycat.models.classifier import DivergedError
+from copycat.models.divergence import DivergedError
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import with_signature
 

@@ -49,7 +49,7 @@ class EpochBuffer:
         """Log all completed epochs."""
         if not self.ended:
             return
-        rows, validated = self.classifier.finish_epochs(self.ended), self._finish_validations()
+        rows, validated = self.classifier.train_metrics.finish_epochs(self.ended), self._finish_validations()
         for place, row in enumerate(rows, self.first):
             row |= validated.get(place, {})
         self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
@@ -76,7 +76,7 @@ class EpochBuffer:
         steps, self.steps = self.steps, EpochSteps()
         self.handed_over += len(steps.losses)
         for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):
-            self.classifier.record_step(loss, probability, label)
+            self.classifier.train_metrics.record(loss, probability, label)
 
     def has_failed(self) -> bool:
         """Return whether a loss since the last call is not finite."""

@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import MemoryLoader
-from copycat.models.classifier import Classifier, divergence_error
+from copycat.models.classifier import Classifier
+from copycat.models.divergence import divergence_error
 from copycat.training import lightning_internals as internals
 from copycat.training.checkpoint_template import CheckpointTemplate
 from copycat.training.checkpoints import LastCheckpoint

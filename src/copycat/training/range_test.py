@@ -10,7 +10,8 @@ import numpy as np
 import pytorch_lightning as pl
 
 from copycat.config.errors import UserError
-from copycat.models.classifier import Classifier, DivergedError
+from copycat.models.classifier import Classifier
+from copycat.models.divergence import DivergedError
 from copycat.training.components import RunComponents, build_components
 from copycat.training.process_state import isolated, logged
 from copycat.training.seeds import StepSeeds
@@ -154,7 +155,7 @@ class _RateSweep(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._window.append(float(self.classifier.last_loss))
+        self._window.append(float(self.classifier.train_metrics.last_loss))
         if trainer.global_step > len(self.losses):  # several batches may make one step
             self.losses.append(float(np.mean(self._window)))
             self._window.clear()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.suggestions import describe_error
-from copycat.models.classifier import DivergedError
+from copycat.models.divergence import DivergedError
 from copycat.training.stopping import TimeLimitError
 
 log = logging.getLogger(__name__)

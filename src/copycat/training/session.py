@@ -131,8 +131,8 @@ class TrainingSession:
             if hides_interrupt(failure, InterruptedRun):
                 status, error = "interrupted", self.signals.received or "SIGINT"
             else:
-                self.ranks.report(failure)
-                status, error = "failed", self.ranks.describe(failure, recorder.describe)
+                self.ranks.failures.report(failure)
+                status, error = "failed", self.ranks.failures.describe(failure, recorder.describe)
         except BaseException:  # the process must end at once
             recorder.close_loggers()
             with suppress(OSError):

@@ -47,7 +47,7 @@ class ProgressBar(MultiStepCallback):
     ) -> None:
         """Update the bar after a step."""
         done = trainer.current_epoch + (batch_idx + 1) / max(1, int(trainer.num_training_batches))
-        self.on_progress(int(done), cast(Classifier, pl_module).last_loss)
+        self.on_progress(int(done), cast(Classifier, pl_module).train_metrics.last_loss)
 
     def on_progress(self, epochs: int, loss: Tensor) -> None:
         """Redraw the bar with the completed epochs and the last step's loss, if it is due."""

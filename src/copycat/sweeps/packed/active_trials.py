@@ -8,7 +8,7 @@ from threading import Event
 
 from torch import Tensor
 
-from copycat.models.classifier import DivergedError, divergence_error
+from copycat.models.divergence import DivergedError, divergence_error
 from copycat.models.metrics import Row
 from copycat.sweeps.packed.optimizer import group_by_rule
 from copycat.sweeps.packed.trial_session import TrialSession, UndefinedMetricError
@@ -62,7 +62,7 @@ class ActiveTrials:
             validated: validation metrics of each trial, by epoch.
         """
         for place, session in self.items():
-            session.classifier.record_last_loss(losses[-1, -1, place])
+            session.classifier.train_metrics.last_loss = losses[-1, -1, place]
             own = list(rows[place :: len(self.sessions)])
             for epoch, val_rows in validated.items():
                 own[epoch - first] = {**own[epoch - first], **val_rows[place]}

@@ -113,7 +113,7 @@ class Pack:
             for place, session in self.trials.items():
                 session.metrics |= self._validated[epoch - 1][place]
                 if losses:
-                    session.classifier.record_last_loss(losses[-1][place])
+                    session.classifier.train_metrics.last_loss = losses[-1][place]
         monitor, ends = self.trials.first.scheduler_monitor, {}
         if validated or self._is_any_late or monitor:
             ends = self.trials.decide_ends(epoch, validated=validated, is_last=epoch == self.epochs)

@@ -65,7 +65,7 @@ class MetricsBuffer:
         label = torch.stack([(concatenate(each) if is_shared else torch.cat(each, 1)).cpu() for each in labels])
         if is_shared:
             label = label[:, None].expand(-1, trials, *label.shape[1:])
-        rows = classifier.compute_rows(
+        rows = classifier.train_metrics.compute_rows(
             losses.transpose(1, 2).reshape(epochs * trials, self.steps),
             [each.shape[0 if is_shared else 1] for each in labels[0]],
             probability.flatten(0, 1),
