@@ -31,7 +31,7 @@ from tests.support.sweeps import read_trial_files, tiny_sweep_overrides
 pytestmark = pytest.mark.slow
 
 RANKS = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1")
-LIMIT_SECONDS = 15
+LIMIT_SECONDS = 8
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from copycat.records.run_loader import open_run
 from copycat.training.launch import SHUTDOWN_SECONDS
 from copycat.training.resume import resume
 from tests.support.commands import run_copycat, start_copycat
+from tests.support.parameters import mark_slow
 from tests.support.ranks import TWO, largest_difference, train_on
 from tests.support.runs import train_tiny
 
@@ -23,17 +24,18 @@ WORDS = ("data.batch_size=4", "trainer.max_epochs=4", "logger=none", "callbacks.
 LIMIT_SECONDS = 5
 
 
-@pytest.mark.parametrize(
-    ("how", "rank", "reason"),
-    [
-        ("exception", 1, "ValueError: this rank is broken"),
-        ("exception", 0, "ValueError: this rank is broken"),
-        ("kill", 1, "died, or answers no more"),
-        ("kill", 0, "ended by SIGKILL"),
-        ("stop", 1, "died, or answers no more"),
-        ("stop early", 1, "died, or answers no more"),
-    ],
-)
+FAILURES = [
+    ("exception", 1, "ValueError: this rank is broken"),
+    ("exception", 0, "ValueError: this rank is broken"),
+    ("kill", 1, "died, or answers no more"),
+    ("kill", 0, "ended by SIGKILL"),
+    ("stop", 1, "died, or answers no more"),
+    ("stop early", 1, "died, or answers no more"),
+]
+"""How a rank fails, which one, and what the run's error says of it."""
+
+
+@pytest.mark.parametrize(("how", "rank", "reason"), mark_slow(FAILURES, fast=FAILURES[:1], unpack=True))
 def test_a_rank_that_fails_ends_the_run_which_names_it_and_resumes(
     how: str, rank: int, reason: str, uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from copycat.records.checkpoint_file import damage
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from copycat.training.train import train
+from tests.support.parameters import mark_slow
 from tests.support.ranks import ONE, TWO, largest_difference, rows_of, train_on
 from tests.support.runs import compose_quickly, train_tiny
 
@@ -116,7 +117,7 @@ def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
     assert largest_difference(whole, resumed) <= (0.0 if began == goes_on else 1e-9)
 
 
-@pytest.mark.parametrize("model", ["deep", "cnn"])
+@pytest.mark.parametrize("model", mark_slow(["deep", "cnn"], fast=["deep"]))
 def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, uneven: Path, tmp_path: Path) -> None:
     words = (
         *(f"model={model}", "optimizer=adam", "trainer.precision=64-true", "trainer.max_epochs=3"),
