@@ -65,7 +65,7 @@ def _draw_line(text: str, width: int) -> Picture:
 def fit_to_cell(image: Picture, *, side: int) -> Picture:
     """Return an image in the size of its cell; each pixel of a smaller one becomes a square of several."""
     factor = side // max(image.shape[:2])
-    return image.repeat(factor, axis=0).repeat(factor, axis=1) if factor > 1 else shrink(image, side=side)
+    return image.repeat(factor, axis=1).repeat(factor, axis=0) if factor > 1 else shrink(image, side=side)
 
 
 def shrink(image: Picture, *, side: int) -> Picture:

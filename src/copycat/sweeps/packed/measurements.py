@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from copycat.inspection.callbacks.inspector import summary_loggers
 from copycat.inspection.callbacks.layer_statistics import GRADIENT, RATE, UPDATE, WEIGHT, layers_with_curves
@@ -90,6 +90,10 @@ class PackStatistics:
         self._curves: list[list[str]] = []
         """Layers with curves of their own, by trial."""
 
+    def connect(self, networks: Sequence[nn.Module]) -> None:
+        """Measure these networks from now on, in the order of their places in the stack."""
+        self._curves = [layers_with_curves(network) for network in networks] if self.callback else []
+
     def measures(self, epoch: int) -> bool:
         """Return whether to measure an epoch."""
         return self.callback is not None and self.callback.measures(epoch)
@@ -103,7 +107,6 @@ class PackStatistics:
     def measure_weights(self, epoch: int, stack: StackedNetwork) -> None:
         """Measure the weights after that step."""
         assert self.callback is not None
-        self._curves = [layers_with_curves(network) for network in stack.networks]
         weight, layers = stack.weight_norms(dict.fromkeys(chain(*self._curves)))
         before = zip(stack.parameters.items(), self._before, strict=True)
         update = stack.norms({name: was.sub_(after.detach()) for (name, after), was in before})

@@ -102,6 +102,7 @@ class PackTrainer:
     def _connect(self, sessions: Sequence[TrialSession]) -> None:
         """Connect the sessions to the joint optimizer, which has their optimizers' states."""
         self.sessions = sessions
+        self.statistics.connect(self.stack.networks)
         # a stack of like networks keeps its product, and so its bits
         augments_once = isinstance(self.stack, LoopedNetwork | UnlikeNetwork)
         self.batches = PackBatches([session.data for session in sessions], augments_once=augments_once)
