@@ -6,7 +6,7 @@ The names in `__all__` are public, and are imported when they are first used; al
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from copycat.config.deferred import defer_packages_of_torchmetrics
+from copycat.config.deferred import defer_unused_packages
 from copycat.config.deferred_compiler import defer_compiler
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _MODULES = {
     "config.errors": ("UserError",),
 }
 
-defer_packages_of_torchmetrics()
+defer_unused_packages()
 defer_compiler()
 
 
