@@ -100,6 +100,28 @@ def test_a_pack_of_which_a_trial_had_ended_resumes_to_the_same_bits(
 
 
 @pytest.mark.slow
+def test_a_pack_whose_trials_ended_after_its_last_save_is_rebuilt_at_the_same_epochs(
+    tiny: Path, tmp_path: Path
+) -> None:
+    words = (
+        *("model=shallow", "model.hidden=[3]", "optimizer=adam", "callbacks=early_stopping", PACKED),
+        *("callbacks.early_stopping.patience=2", "trainer.max_epochs=40"),
+        "optimizer.lr=0.01,0.011,0.012,0.013,0.014,0.9,0.8,0.7",
+    )
+    whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
+    ends = [len(read_training_losses(whole / str(number))) for number in range(8)]
+    assert ends[:5] == [40] * 5
+    assert all(2 < end < 18 for end in ends[5:])
+    program = "packed.Pack._is_save_due = lambda self, epoch: epoch == 2\n"
+    kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=20, program=program)
+    folder = tmp_path / "killed" / "sweep"
+    assert [trial.status for trial in read_trials(folder)] == ["running"] * 5 + ["completed"] * 3
+    resume_sweep(folder, at=tmp_path)
+    for number in map(str, range(8)):
+        assert_same_bits(folder / number, whole / number)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [True, False])
 def test_partly_written_files_of_a_killed_pack_are_removed(begun: bool, tiny: Path, tmp_path: Path) -> None:
     kill_sweep((*LONG, "seed=1,2"), data=tiny, at=tmp_path, epoch=6)

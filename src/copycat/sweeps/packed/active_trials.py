@@ -169,10 +169,20 @@ class ActiveTrials:
             session, ended = self._ending.pop(0)
             self.on_end(session, ended.result())
 
-    def drop_ended(self) -> list[int]:
-        """Drop the trials that ended, and return the former places of the others."""
-        places = self.places
-        self.sessions, self._ended = [self.sessions[place] for place in places], set()
+    def stacked_places(self, epoch: int) -> list[int]:
+        """Return the places that a stack needs after this many epochs: of all trials that had not ended by then.
+
+        Placeholders for trials that ended between the last save of a pack and its kill are among them, so that the
+        pack is rebuilt at the epochs at which it was before.
+        """
+        later = {p for p in self._ended if (self.sessions[p].trial.ended_after or 0) > epoch}
+        return sorted({*self.places, *later})
+
+    def drop_ended(self, epoch: int) -> list[int]:
+        """Drop the trials that had ended after this many epochs, and return the former places of the others."""
+        places = self.stacked_places(epoch)
+        self._ended = {new for new, place in enumerate(places) if place in self._ended}
+        self.sessions = [self.sessions[place] for place in places]
         self._note_stack()
         return places
 

@@ -49,7 +49,7 @@ class Pack:
             InterruptedRun: if a signal could not wait for the end of the epoch.
         """
         epoch = self._first_unwritten
-        self._shrink()  # of a pack that was saved in an epoch in which trials ended
+        self._shrink(epoch)  # of a pack that was saved in an epoch in which trials ended
         # a finished checkpoint: the process was killed after the last save, before it recorded the end
         while self.trials.places and epoch < self.epochs and not self.trials.first.trial.finished:
             self.trainer.train_epoch(epoch)
@@ -67,7 +67,7 @@ class Pack:
                 self.abort("interrupted", self.stop.received)
             self.trials.report_ended()
             if validates:  # at epochs that do not depend on the time, as the writes of metrics do
-                self._shrink()
+                self._shrink(epoch)
             self.on_epoch(epoch, self.epochs)
         self.trials.end_all("completed", None, epoch)
         if self.stop.received:
@@ -135,10 +135,10 @@ class Pack:
         if self.stop.received:
             raise KeyboardInterrupt
 
-    def _shrink(self) -> None:
+    def _shrink(self, epoch: int) -> None:
         """Rebuild the stack without ended trials, if they are many and all metrics are written."""
-        active = len(self.trials.places)
-        if self.trainer.buffer.losses or not 0 < active <= SHRINK_FRACTION * len(self.trials.sessions):
+        needed = len(self.trials.stacked_places(epoch))
+        if self.trainer.buffer.losses or not 0 < needed <= SHRINK_FRACTION * len(self.trials.sessions):
             return
-        self.trainer.keep(self.trials.drop_ended())
-        log.info("the pack goes on with %s", pluralize(active, "trial"))
+        self.trainer.keep(self.trials.drop_ended(epoch))
+        log.info("the pack goes on with %s", pluralize(needed, "trial"))

@@ -67,8 +67,13 @@ class PackedTrial:
     """Checkpoint that such a run resumes from; None to start from epoch 0."""
     lane: str = ""
     """Kind of the network, in a pack of unlike ones."""
-    is_placeholder: bool = False
-    """Whether it has ended, and only keeps its place in a pack that resumes."""
+    ended_after: int | None = None
+    """Epochs after which it ended, where it only keeps its place in a pack that resumes."""
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Return whether it has ended, and only keeps its place in a pack that resumes."""
+        return self.ended_after is not None
 
     @property
     def pack(self) -> list[int] | None:
@@ -168,9 +173,11 @@ class Preparation:
         Raises:
             UserError: where it cannot be packed any more.
         """
-        trial.is_placeholder = True
+        trial.ended_after = 0
         if (opened := find_run(trial.folder, trial.request.overrides)) is not None:
             trial.request = replace(trial.request, config=opened.config)
+            # of the epoch in which it failed there are no metrics
+            trial.ended_after = opened.manifest["results"].get("epochs", 0) + (opened.manifest["status"] == "failed")
         with isolated(threads=None):
             if why := self._build(trial):
                 raise UserError(why)
