@@ -14,10 +14,10 @@ all in it to --picture.
 ![Costs by trials, images, classes, run folders and trials of a study](../images/growth.png)
 
 Where the curves bend: a trial of a pack by Adam costs less until the products of all first layers reach the processor's
-rate; by SGD its first layer costs next to nothing, and its metrics and records are left, which no pack shares; few
-images do not fill an epoch's fixed cost, and from the second batch on images are copied in random order; classes cost
-arithmetic once the output layer outweighs the reading of images; from 10,000 run folders on, each costs a look whether
-it has changed. A trial of a study costs the same as long as TPE's own arithmetic is little beside it.
+rate. By SGD its first layer costs next to nothing, and its own metrics and records remain. With few images the fixed
+cost of an epoch dominates, and from the second batch on images are copied in random order. Classes cost arithmetic once
+the output layer takes more than reading the images. From 10,000 run folders on, checking each folder for changes
+dominates. A trial of a study costs the same as long as TPE's own arithmetic is small beside it.
 """
 
 import argparse

@@ -125,8 +125,8 @@ def run_sweep(accuracies: list[float], rules: RaceRules, images: int, lesson: fl
 
 
 HEAD = (
-    "| images | candidates | wrong winner | right winner | tied | undecided | trainings of a full grid"
-    " | first row of single runs is right | reported interval is right |"
+    "| images | candidates | false winner | correct winner | tied | undecided | share of full-grid trainings"
+    " | best single run is the best configuration | coverage of the reported interval |"
 )
 
 

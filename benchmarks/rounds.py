@@ -114,7 +114,7 @@ class Limit:
     name: str
     expected: str
     measured: str
-    is_kept: bool
+    is_met: bool
 
 
 def at_most(name: str, most: float, measured: Ratio) -> Limit:
@@ -124,9 +124,9 @@ def at_most(name: str, most: float, measured: Ratio) -> Limit:
 
 def report_limits(limits: Sequence[Limit]) -> int:
     """Print each limit beside what was measured, and return the exit status."""
-    print("asked, and measured (a ratio: median, and from the lowest round to the highest):")
+    print("limits and measured values (a ratio: median, and from the lowest round to the highest):")
     names, expected = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "expected"))
     for limit in limits:
-        verdict = "kept" if limit.is_kept else "NOT KEPT"
+        verdict = "met" if limit.is_met else "NOT MET"
         print(f"  {limit.name:{names}}  {limit.expected:{expected}}  {limit.measured}  {verdict}")
-    return int(not all(limit.is_kept for limit in limits))
+    return int(not all(limit.is_met for limit in limits))

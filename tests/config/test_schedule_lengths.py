@@ -79,7 +79,7 @@ MISTAKES = {
     "one_cycle optimizer=adam scheduler.interval=epoch scheduler.pct_start=0.25": "pct_start: .*divides by 0",
     "sequence scheduler/first=plateau": "plateau",
     "sequence scheduler/second=plateau trainer.check_val_every_n_epoch=2": "check_val_every_n_epoch: expected 1",
-    "sequence scheduler/second=plateau scheduler.interval=step": "scheduler/second=plateau watches",
+    "sequence scheduler/second=plateau scheduler.interval=step": "scheduler/second=plateau monitors",
     f"cosine scheduler.interval=step {WINDOWS}": "expected epoch, as callbacks.more changes the steps",
     "sequence scheduler.first.interval=step": "first.interval: expected scheduler.interval=epoch",
 }

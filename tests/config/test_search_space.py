@@ -128,7 +128,7 @@ def test_a_key_without_a_default_that_some_trial_lacks_is_named() -> None:
     [
         (["seed=1,2", "sweep.zip=[seed,sead]"], "sweep.zip: expected keys that vary, as seed; got 'sead'"),
         (["seed=1,2", "optimizer.lr=1,2,3", "sweep.zip=[seed,optimizer.lr]"], "expected as many values of each"),
-        (["sweep.objective=test/accuracy", "seed=1,2"], "a test metric is not to be chosen on"),
+        (["sweep.objective=test/accuracy", "seed=1,2"], "test metrics cannot be used to select trials"),
         (["sweep.direction=up", "seed=1,2"], "sweep.direction: expected"),
         (["optimizer.lr=interval(0,1)"], "For a search, type hydra/sweeper=optuna"),
     ],

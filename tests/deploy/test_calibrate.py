@@ -136,7 +136,7 @@ def test_images_that_the_calibration_did_not_see_tell_whether_the_coverage_is_wh
     call_copycat("evaluate", folder, "data=folder", f"data.root={other / 'val'}")
     out = capsys.readouterr().out
     assert "all: coverage 0." in out
-    assert "in 95 % of cases (beta-binomial)" in out
+    assert "95 % beta-binomial interval for sets of coverage 0.8" in out
 
 
 def test_half_of_the_validation_images_are_left_to_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copycat.deploy.calibration_fit import fit
-from copycat.deploy.calibration_request import Request
+from copycat.deploy.calibration_request import CalibrationRequest
 from copycat.deploy.conformal_rank import allowed_share, conformal_rank, needed_images
 from copycat.deploy.decision import decide, describe_set, make_sets, score_classes
 from copycat.models.temperature import scaled_probabilities
@@ -29,7 +29,7 @@ def test_over_many_calibrations_of_fifty_images_the_mean_coverage_is_what_is_sta
     sets: SetKind, classes: int
 ) -> None:
     random = np.random.default_rng(0)
-    request, covered, sizes = Request(coverage=0.8, sets=sets), [], []
+    request, covered, sizes = CalibrationRequest(coverage=0.8, sets=sets), [], []
     for _ in range(400):
         fitted = fit(*draw(random, images=50, classes=classes), request)
         assert fitted is not None
@@ -47,7 +47,7 @@ def test_over_many_calibrations_of_fifty_images_the_mean_coverage_is_what_is_sta
 
 
 def test_over_many_calibrations_a_new_image_of_the_class_is_recognized_as_often_as_stated() -> None:
-    random, request, found = np.random.default_rng(1), Request(recall=0.9, positive=1), []
+    random, request, found = np.random.default_rng(1), CalibrationRequest(recall=0.9, positive=1), []
     for _ in range(300):
         fitted = fit(*draw(random, images=60, classes=3), request)
         assert fitted is not None
@@ -75,7 +75,7 @@ def test_a_rank_is_the_smallest_that_covers_a_new_one_and_the_needed_number_the_
 def test_the_numbers_that_coverages_need() -> None:
     assert [needed_images(share) for share in (0.5, 0.9, 0.95, 0.98, 0.99)] == [1, 9, 19, 49, 99]
     assert (conformal_rank(0.9, 50), allowed_share(50)) == (46, "0.98")
-    assert fit(np.array([[1.0, 0.0]] * 50), np.zeros(50, dtype=np.int64), Request(coverage=0.99)) is None
+    assert fit(np.array([[1.0, 0.0]] * 50), np.zeros(50, dtype=np.int64), CalibrationRequest(coverage=0.99)) is None
 
 
 def test_the_score_of_aps_is_the_sum_down_to_the_class() -> None:

@@ -232,7 +232,7 @@ def test_where_the_images_are_gone_it_is_said_that_nothing_was_held_against_them
     moved.unlink()
     call_copycat("export", folder, "--format", "torch", "--to", tmp_path / "to")
     printed = capsys.readouterr()
-    assert "not held against the validation images" in printed.err
+    assert "not compared on the validation images" in printed.err
     assert printed.out.splitlines()[1].startswith(
         "largest difference in probability on oriented, transparent, gray, palette and deep"
     )

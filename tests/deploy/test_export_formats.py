@@ -46,7 +46,7 @@ def test_int8_computes_in_8_bits_and_says_what_that_costs(
     assert f"| after, in 8 bits | {after:.4f} |" in card
     assert "on average, of which\n0.05 is accepted" in card
     assert "Ranges of activations are those of 16 training images." in card
-    with pytest.raises(UserError, match=r"^--format int8: expected an export that says the same to 0 on average; it "):
+    with pytest.raises(UserError, match=r"^--format int8: expected probabilities within 0 on average of the run"):
         export(open_completed(folder), "int8", to=tmp_path / "strict", tolerance=0)
     assert not (tmp_path / "strict").exists()
 

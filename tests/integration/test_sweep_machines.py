@@ -100,7 +100,7 @@ def test_a_database_that_is_not_there_is_one_line(tiny: Path, tmp_path: Path) ->
 
 # one process, which Ray starts for two trials, submitit for each
 @pytest.mark.parametrize(
-    ("launcher", "seeds"), [(("ray", "hydra.launcher.at_once=1"), (0, 1)), (("submitit_local",), (1,))]
+    ("launcher", "seeds"), [(("ray", "hydra.launcher.max_submitted=1"), (0, 1)), (("submitit_local",), (1,))]
 )
 def test_a_launcher_for_clusters_runs_each_trial_in_its_folder(
     launcher: Sequence[str], seeds: Sequence[int], tiny: Path, tmp_path: Path

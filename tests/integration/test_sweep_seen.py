@@ -150,7 +150,7 @@ def test_optuna_dashboard_opens_sqlite(in_sqlite: Path) -> None:
     assert not (in_sqlite / "study.journal").exists()
 
 
-def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) -> None:
+def test_a_trial_that_violates_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) -> None:
     typed = [*tiny_sweep_overrides(tiny), "optimizer.lr=0.01,0.001", "model=logistic,shallow", "sweep.folder=sweep"]
     done = run_copycat("train", "-m", *typed, 'sweep.constraints=["parameters<=200"]', at=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -160,7 +160,7 @@ def test_what_breaks_a_constraint_is_not_the_best(tiny: Path, tmp_path: Path) ->
     kept = {number: trial for number, trial in found.items() if not trial["violated_constraints"]}
     least = min(kept, key=lambda number: kept[number]["objectives"]["val/loss"])
     assert f"by trial {least}" in done.stdout
-    assert done.stdout.count("breaks parameters<=200") == 2
+    assert done.stdout.count("violates parameters<=200") == 2
     best = run_copycat("runs", "sweep", "--best", at=tmp_path).stdout
     assert best.strip().endswith(f"sweep/{least}")
     none = run_copycat("runs", "sweep", "--best", "--filter", "model=shallow", at=tmp_path)

@@ -48,7 +48,7 @@ TRIALS = st.lists(
         optional={
             "val/loss": st.sampled_from([0.0, 1.5, None]),
             "val/f1": st.sampled_from([0.25, 0.5]),
-            "breaks": st.just("parameters<=10"),
+            "violated_constraints": st.just("parameters<=10"),
         },
     )
 )
@@ -65,7 +65,7 @@ def test_trials_rank_by_status_constraints_and_objectives(
         if row["status"] not in ("completed", "pruned") or None in values:
             return 3, False, [], row["trial"]
         signed = [row["val/loss"], *([-row["val/f1"]] if "val/f1" in objectives else [])]
-        return int(row["status"] == "pruned"), "breaks" in row, signed, row["trial"]
+        return int(row["status"] == "pruned"), "violated_constraints" in row, signed, row["trial"]
 
     assert [*map(id, rank_trials(rows, objectives))] == [*map(id, sorted(rows, key=place))]
 
@@ -84,7 +84,7 @@ def test_completed_trials_rank_before_pruned_failed_and_running_ones() -> None:
 
 def test_a_trial_that_violates_a_constraint_ranks_last_and_counts_in_no_mean() -> None:
     rows = [
-        make_row(0, loss=0.1, model="deep", seed=1, breaks="parameters<=10"),
+        {**make_row(0, loss=0.1, model="deep", seed=1), "violated_constraints": "parameters<=10"},
         make_row(1, loss=0.3, model="deep", seed=2),
         make_row(2, loss=0.2, model="logistic", seed=1),
         make_row(3, "pruned", 0.05, model="logistic", seed=2),

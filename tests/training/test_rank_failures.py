@@ -27,10 +27,10 @@ LIMIT_SECONDS = 5
 FAILURES = [
     ("exception", 1, "ValueError: this rank is broken"),
     ("exception", 0, "ValueError: this rank is broken"),
-    ("kill", 1, "died, or answers no more"),
+    ("kill", 1, "died or stopped responding"),
     ("kill", 0, "ended by SIGKILL"),
-    ("stop", 1, "died, or answers no more"),
-    ("stop early", 1, "died, or answers no more"),
+    ("stop", 1, "died or stopped responding"),
+    ("stop early", 1, "died or stopped responding"),
 ]
 """How a rank fails, which one, and what the run's error says of it."""
 

@@ -91,7 +91,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--sets",
         choices=["lac", "aps"],
         default="lac",
-        help="kind of the sets: the smallest on average, or such that adapt to the image (default: lac)",
+        help="lac: the smallest sets on average; aps: larger sets for harder images (default: lac)",
     )
     add("--json", dest="form", action="store_const", const="json", default="table", help="print JSON")
     return parser

@@ -62,7 +62,10 @@ def run(words: Sequence[str]) -> int:
         help=f"of --csv: what to leave out, of {','.join(KINDS)}, or none (default: {','.join(DEFAULT_EXCLUDE)})",
     )
     check.add_argument(
-        "--predictions", type=Path, metavar="SWEEP", help="of --deep: judge labels by a recorded sweep over data.fold"
+        "--predictions",
+        type=Path,
+        metavar="SWEEP",
+        help="of --deep: compare labels with the predictions of a recorded sweep over data.fold",
     )
     draw = add("draw", "Write the drawn images as PNG files, one sub-folder per class", _draw)
     draw.add_argument("folder", type=Path, metavar="FOLDER", help="destination, created if it does not exist")
@@ -73,7 +76,9 @@ def run(words: Sequence[str]) -> int:
         help="seed of the drawn images (default: 0, those that data=drawn trains on)",
     )
     convert = add(
-        "convert", "Copy a data set into Parquet shards, tars, Lance or a folder; killed, type it again", _convert
+        "convert",
+        "Copy a data set into Parquet shards, tars, Lance or a folder; after a kill, run it again to continue",
+        _convert,
     )
     convert.add_argument("origin", metavar="FROM", help="a folder, a table, shards, or an address that fsspec opens")
     convert.add_argument("folder", type=Path, metavar="TO", help="destination, created if it does not exist")
@@ -183,9 +188,9 @@ def _convert(arguments: argparse.Namespace) -> None:
     node = {**fill_image_size(config)["data"], "memory_mb": 0, "cache": False}
     source = build_data(node, seed=config["seed"]).source
     if not isinstance(source, ImageSource):
-        raise UserError("data convert: expected images of files, a table or shards; these are made by a program.")
+        raise UserError("data convert: expected images of files, a table or shards; this source generates its images.")
     done = convert(source, arguments.folder, form=arguments.to, rows=arguments.rows)
-    kept = f"; {done.kept} {'images' if arguments.to == 'folder' else 'shards'} were there" if done.kept else ""
+    kept = f"; {done.kept} {'images' if arguments.to == 'folder' else 'shards'} already existed" if done.kept else ""
     skipped = f"; {done.unreadable} unreadable images left out" if done.unreadable else ""
     print_line(f"{done.images} images in {arguments.folder}{kept}{skipped}")
 

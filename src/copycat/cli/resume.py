@@ -95,7 +95,7 @@ def _check_keys(arguments: argparse.Namespace, keys: Sequence[str], of: str) -> 
     """Return the values by their keys; raise a UserError for a key of something else."""
     for key, _ in arguments.more:
         if key not in keys:
-            expected = f"a word of a {of}, {one_of(f'{name}=MORE' for name in keys)}"
+            expected = f"a key of a {of}, {one_of(f'{name}=MORE' for name in keys)}"
             raise UserError(f"{arguments.run}: expected {expected}; got {key}.{did_you_mean(key, keys)}")
     return dict(arguments.more)
 

@@ -74,7 +74,7 @@ def find_mode_conflicts(config: Config) -> Iterator[str]:
             continue
         mode = find_mode(node["monitor"], metric_nodes(config))
         if mode is not None and node["mode"] != mode:
-            yield f"{key}.mode: expected {mode}, as {node['monitor']} is watched; got {node['mode']!r}."
+            yield f"{key}.mode: expected {mode}, as {node['monitor']} is monitored; got {node['mode']!r}."
 
 
 def _find_averaging_conflicts(config: Config) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
     for key, node in {"scheduler": scheduler, **{f"scheduler.{part}": inner for part, inner in nested.items()}}.items():
         if _is_plateau(node) and scheduler.get("interval") == "step":
             option = key.replace(".", "/")
-            yield f"scheduler.interval: expected epoch, as {option}=plateau watches a metric of the epoch; got 'step'."
+            yield f"scheduler.interval: expected epoch, as {option}=plateau monitors a metric of the epoch; got 'step'."
         if _is_plateau(node) and node.get("factor") == 1:
             yield f"{key}.factor: expected a number above 0 and below 1, as the rate is to fall; got 1."
         if node.get("cycle_momentum") and is_option(node["_target_"], "scheduler", "one_cycle"):

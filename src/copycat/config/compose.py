@@ -36,7 +36,9 @@ def compose(overrides: Sequence[str] = (), *, check_data: bool = True) -> Reques
         parsed = parse_overrides(overrides, loader)
         config, settings = split_sweep_node(resolve(compose_config(parsed, loader)))
     if settings.get("params"):
-        raise UserError("sweep.params: expected one run, where nothing varies; got a sweep. Type -m before its words.")
+        raise UserError(
+            "sweep.params: expected one run, where nothing varies; got a sweep. Type -m before the overrides."
+        )
     check_config(config, check_data=check_data)
     return Request(config=config, experiment=experiment_name(parsed), overrides=input_lines(parsed))
 

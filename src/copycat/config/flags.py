@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
             hint = did_you_mean(more[0], flags) or f" Type {self.prog} --help."
             raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{hint}")
         if more:
-            raise UserError(f"{more[0]}: expected no more words. Type {self.prog} --help.")
+            raise UserError(f"{more[0]}: expected no more arguments. Type {self.prog} --help.")
         return arguments, more
 
     def _check_value(self, action: argparse.Action, value: str) -> None:

@@ -53,7 +53,7 @@ def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderIm
             return _no_such_key(override, keys, loader)
         if override.is_delete():
             return UserError(f"{key}: expected a key with a value; got {override.input_line!r}. Type {key}=null.")
-    return UserError(f"expected words that compose; {first_line(error)}.")
+    return UserError(f"expected overrides that compose; {first_line(error)}.")
 
 
 def _compose_choices(choices: Sequence[Override]) -> tuple[DictConfig, Sequence[Override]]:

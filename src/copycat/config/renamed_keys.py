@@ -14,6 +14,7 @@ RENAMED: Mapping[str, str] = {
     "augmentation.first": "augmentation.base",
     "sweep.change": "sweep.allow_changes",
     "hydra.launcher.max_pack": "hydra.launcher.max_trials_per_pack",
+    "hydra.launcher.at_once": "hydra.launcher.max_submitted",
     "loss.weight": "loss.class_weights",
     "callbacks.fed": "callbacks.input_images",
     "callbacks.judged": "callbacks.confusion",

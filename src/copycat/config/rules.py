@@ -177,7 +177,7 @@ RULES: dict[str, Rule] = {
     **_same("hydra.sweeper.pruner", integer(0), "min_early_stopping_rate", "bootstrap_count"),
     **_same("hydra.sweeper.pruner", integer(1), "interval_steps", "min_resource", "max_resource"),
     "hydra.sweeper.pruner.reduction_factor": integer(2),
-    **_same("hydra.launcher", optional(integer(1)), "max_trials_per_pack", "at_once"),
+    **_same("hydra.launcher", optional(integer(1)), "max_trials_per_pack", "max_submitted"),
     **_same("hydra.launcher", optional(integer(1, 1024)), "workers", "threads"),
     "hydra.launcher.init.address": optional(TEXT),
     **_same("hydra.launcher.init", BOOLEAN, "include_dashboard", "log_to_driver"),

@@ -124,7 +124,7 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
             texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
             message = f"{key}: expected {rule.words}; got {format_value(value)}"
             if any(text.strip().startswith("test/") for text in texts):
-                raise UserError(f"{message}: a test metric is not to be chosen on.")
+                raise UserError(f"{message}: test metrics cannot be used to select trials.")
             wrong = next((text for text in texts if text not in rule.options), "")
             before = f"{key}=" if isinstance(value, str) else ""
             hint = _metric_hint(wrong, rule) or did_you_mean(wrong, rule.options, before=before)

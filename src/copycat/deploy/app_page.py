@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from copycat.deploy.app_cards import RunCard, make_page_title
 from copycat.deploy.app_runs import MAX_NETWORKS, AppRuns
-from copycat.deploy.request_checks import Limits, check_origin, find_run
+from copycat.deploy.request_checks import RequestLimits, check_origin, find_run
 from copycat.deploy.uploads import MAX_BYTES, RefusedUpload
 from copycat.inspection.reports.page import make_printable, stylesheet
 
 
-def page_routes(runs: AppRuns, cards: Sequence[RunCard], shared: Limits) -> Sequence[Route]:
+def page_routes(runs: AppRuns, cards: Sequence[RunCard], shared: RequestLimits) -> Sequence[Route]:
     """Return the page, and what its script asks for."""
     environment = Environment(
         loader=PackageLoader(__package__, ""), autoescape=True, finalize=make_printable, undefined=StrictUndefined

@@ -17,7 +17,7 @@ from copycat.deploy.app_cards import make_cards
 from copycat.deploy.app_page import page_routes
 from copycat.deploy.app_runs import AppRuns
 from copycat.deploy.endpoint import endpoint_routes
-from copycat.deploy.request_checks import HostCheck, Limits
+from copycat.deploy.request_checks import HostCheck, RequestLimits
 from copycat.deploy.uploads import RefusedUpload
 
 HOST = "127.0.0.1"
@@ -29,7 +29,7 @@ RETRY_SECONDS = 1
 
 def make_application(runs: AppRuns, *, hosts: Sequence[str] = LOCAL_HOSTS) -> Starlette:
     """Build the web application, which answers requests to these hosts; without any, to all."""
-    limits, cards = Limits(), make_cards(runs.opened)
+    limits, cards = RequestLimits(), make_cards(runs.opened)
     kinds = (RefusedUpload, UnreadableImage, UserError, HTTPException)
     return Starlette(
         routes=[*page_routes(runs, cards, limits), *endpoint_routes(runs, cards, limits)],

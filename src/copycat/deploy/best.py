@@ -12,7 +12,7 @@ from copycat.deploy.best_result import BestResult, read_result
 from copycat.deploy.best_text import print_result
 from copycat.deploy.calibrate import calibrate
 from copycat.deploy.calibration_plan import Plan
-from copycat.deploy.calibration_request import Request
+from copycat.deploy.calibration_request import CalibrationRequest
 from copycat.deploy.calibration_sample import read_out_of_fold_sample
 from copycat.inspection.reports.page import write_page
 from copycat.records.run_loader import Opened, open_run
@@ -46,6 +46,6 @@ def _calibrate(result: BestResult) -> None:
         rivals=len(search.plan.names),
     )
     try:
-        calibrate(plan, Request())
+        calibrate(plan, CalibrationRequest())
     except UserError as error:
         print_line(f"copycat: not calibrated: {first_line(error)}", error=True)

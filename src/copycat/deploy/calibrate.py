@@ -10,7 +10,7 @@ import numpy as np
 from copycat.config.errors import UserError
 from copycat.deploy.calibration_fit import Fit, fit
 from copycat.deploy.calibration_plan import Plan
-from copycat.deploy.calibration_request import Request, check_enough
+from copycat.deploy.calibration_request import CalibrationRequest, check_enough
 from copycat.deploy.calibration_rows import MetricRow, measure
 from copycat.deploy.calibration_sample import Sample
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, make_sets
@@ -60,7 +60,7 @@ class Calibrated:
         ]
 
 
-def calibrate(plan: Plan, request: Request) -> Calibrated:
+def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
     """Fit a calibration, check it by groups of its images, and write calibration.json into each of its runs.
 
     Raises:
@@ -114,7 +114,7 @@ def _write(plan: Plan, sample: Sample, fitted: Fit, figures: dict[str, float]) -
             raise UserError(f"{run.folder}: expected a folder to write to; {error.strerror}.") from error
 
 
-def _cross_check(sample: Sample, request: Request, classes: Sequence[str]) -> Check | None:
+def _cross_check(sample: Sample, request: CalibrationRequest, classes: Sequence[str]) -> Check | None:
     """Measure each group by a fit on the others, before and after; None where the others are too few."""
     probability = np.zeros_like(sample.logits)
     labels, sets = np.zeros_like(sample.label), np.zeros(sample.logits.shape, dtype=bool)

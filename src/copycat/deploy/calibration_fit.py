@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copycat.deploy.calibration_request import Request
+from copycat.deploy.calibration_request import CalibrationRequest
 from copycat.deploy.conformal_rank import conformal_rank
 from copycat.deploy.decision import score_classes
 from copycat.models.temperature import Doubles, fit_temperature, scaled_probabilities
@@ -23,7 +23,7 @@ class Fit:
     """Fields of a `Calibration`, which `deploy.decision` decides by."""
 
 
-def fit(logits: Doubles, label: NDArray[np.int64], request: Request) -> Fit | None:
+def fit(logits: Doubles, label: NDArray[np.int64], request: CalibrationRequest) -> Fit | None:
     """Fit a calibration on held-out images; None where there are too few for the coverage or the recall.
 
     Shapes: [N, classes] and [N].

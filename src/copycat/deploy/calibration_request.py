@@ -17,7 +17,7 @@ MAX_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class CalibrationRequest:
     """Hold what a calibration is asked for, besides a temperature."""
 
     costs: Sequence[Sequence[float]] | None = None
@@ -39,7 +39,7 @@ def make_request(
     coverage: float | None = None,
     sets: SetKind = "lac",
     multi_label: bool = False,
-) -> Request:
+) -> CalibrationRequest:
     """Make a request from the flags of `copycat calibrate`; none goes with images that may have several classes.
 
     Raises:
@@ -70,7 +70,7 @@ def make_request(
     if has_pair:
         false_positive, false_negative = (1.0 if cost is None else cost for cost in (cost_fp, cost_fn))
         matrix = _pair_costs(len(classes), label, false_positive, false_negative)
-    return Request(costs=matrix, recall=recall, positive=label, coverage=coverage, sets=sets)
+    return CalibrationRequest(costs=matrix, recall=recall, positive=label, coverage=coverage, sets=sets)
 
 
 def _decision_flags(has_pair: bool, costs: str | None, recall: float | None) -> Mapping[str, bool]:

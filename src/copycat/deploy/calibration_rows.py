@@ -55,11 +55,11 @@ class Recheck:
             return ""
         images = int(self.new.sum())
         low, high = covered_interval(made.rank, made.images, images)
-        more = "above, as the most probable class alone is right more often: the interval is"
+        more = "above (the most probable class alone is right more often)"
         verdict = "below" if coverage < low else more if coverage > high else "within"
         return (
-            f"{part}: coverage {coverage:.2f} is {verdict} {low:.2f} to {high:.2f}: of sets of {made.coverage:g}"
-            f" by {made.images} images, {images} new ones have that in 95 % of cases (beta-binomial)"
+            f"{part}: coverage {coverage:.2f}, {verdict} the {low:.2f} to {high:.2f} expected of {images} new images:"
+            f" 95 % beta-binomial interval for sets of coverage {made.coverage:g}, calibrated on {made.images} images"
         )
 
 

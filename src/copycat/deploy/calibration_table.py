@@ -8,7 +8,7 @@ from copycat.config.suggestions import pluralize
 from copycat.deploy.calibrate import Calibrated, calibrate
 from copycat.deploy.calibration_note import format_interval
 from copycat.deploy.calibration_plan import Plan
-from copycat.deploy.calibration_request import Request
+from copycat.deploy.calibration_request import CalibrationRequest
 from copycat.deploy.calibration_rows import INTERVAL_NOTE
 from copycat.deploy.label_thresholds import describe_thresholds
 from copycat.models.temperature import HIGHEST
@@ -23,7 +23,7 @@ MULTI_LABEL_NOTE = (
 )
 
 
-def print_calibrations(plans: Sequence[Plan], request: Request, *, form: Literal["table", "json"]) -> None:
+def print_calibrations(plans: Sequence[Plan], request: CalibrationRequest, *, form: Literal["table", "json"]) -> None:
     """Calibrate runs, and print temperature, figures before and after, and what they are worth."""
     done = [calibrate(plan, request) for plan in plans]
     if form == "json":
@@ -45,7 +45,7 @@ def _as_json(one: Calibrated) -> dict[str, Any]:
     }
 
 
-def _print_one(one: Calibrated, request: Request) -> None:
+def _print_one(one: Calibrated, request: CalibrationRequest) -> None:
     thresholds = one.fitted.decision.get("thresholds")
     if thresholds is None:
         print_line(f"temperature {one.fitted.temperature:.4g}, fitted on {_describe_images(one)}")
@@ -96,7 +96,7 @@ def _describe_images(one: Calibrated) -> str:
     )
 
 
-def _notes(one: Calibrated, request: Request) -> Iterator[str]:
+def _notes(one: Calibrated, request: CalibrationRequest) -> Iterator[str]:
     if one.fitted.is_separable:
         yield "the temperature stays 1: each of these images is classified correctly, so that none is too confident"
     if one.fitted.temperature == HIGHEST:

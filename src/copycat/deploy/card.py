@@ -74,8 +74,8 @@ def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *,
     }
     yield from (f"- {name}: {_escape_markdown(str(value))}" for name, value in values.items() if value)
     yield "\n## License\n"
-    yield "That of the code is MIT. Weights are made from the images: whether they may be passed on is for the license"
-    yield f"of those to say, which Copycat does not know. {_license(data)}"
+    yield "The code is under the MIT license. Whether the weights may be redistributed depends on the license of the"
+    yield f"training images, which Copycat does not know. {_license(data)}"
 
 
 def _differences(exported: "Export", form: Format) -> Iterator[str]:

@@ -77,9 +77,9 @@ def _make_multi_label_report(evaluation: Evaluation, part: str, classes: Sequenc
         rows.append({**counts, **_scores(row["found"], true, predicted)})
     wrong = np.flatnonzero((decided != predictions.label).any(1))
     distance = np.abs(predictions.probability - predictions.label).max(1)
-    labels, said = label_names(predictions.label, classes), label_names(decided, classes)
+    labels, chosen = label_names(predictions.label, classes), label_names(decided, classes)
     errors = [
-        {"image": names[place], "class": labels[place], "predicted": said[place]}
+        {"image": names[place], "class": labels[place], "predicted": chosen[place]}
         for place in (wrong[np.argsort(-distance[wrong], kind="stable")].tolist() if names else ())
     ]
     return {"images": len(decided), "classes": rows, "errors": errors}

@@ -12,12 +12,12 @@ from copycat.data.decode import UnreadableImage
 from copycat.deploy.app_cards import RunCard
 from copycat.deploy.app_runs import AppRuns
 from copycat.deploy.openapi import make_openapi
-from copycat.deploy.request_checks import Limits, check_origin, find_run
+from copycat.deploy.request_checks import RequestLimits, check_origin, find_run
 from copycat.deploy.uploads import RefusedUpload
 from copycat.records.run_loader import Opened
 
 
-def endpoint_routes(runs: AppRuns, cards: Sequence[RunCard], shared: Limits) -> Sequence[Route]:
+def endpoint_routes(runs: AppRuns, cards: Sequence[RunCard], shared: RequestLimits) -> Sequence[Route]:
     """Return the routes for programs."""
     description = make_openapi(runs)
     listed = [_describe_run(card, runs.opened[card.name]) for card in cards]

@@ -191,8 +191,8 @@ def _check(form: Format, on_images: Comparison, on_files: Comparison, tolerance:
     if difference > tolerance:
         on_average = " on average" if kind.is_rounded else ""
         raise UserError(
-            f"--format {form}: expected an export that says the same to {tolerance:g}{on_average}; it differs by"
-            f" {difference:.2g}. Try another --format, or --tolerance."
+            f"--format {form}: expected probabilities within {tolerance:g}{on_average} of the run's; got a difference"
+            f" of {difference:.2g}. Try another --format, or --tolerance."
         )
 
 
@@ -210,7 +210,7 @@ def print_export(
     exported = export(run, form, to=folder, say=say, calibrated=calibrated, tolerance=tolerance)
     print_line(exported.folder)
     if exported.difference is None:
-        print_line(f"copycat: not held against the validation images: {exported.why_not}", error=True)
+        print_line(f"copycat: not compared on the validation images: {exported.why_not}", error=True)
     else:
         print_line(f"largest difference in probability on the validation images: {exported.difference:.2g}")
     print_line(f"largest difference in probability on {KINDS}: {exported.difference_on_files:.2g}")

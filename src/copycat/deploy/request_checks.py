@@ -17,7 +17,7 @@ DECODERS = 2
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Hold what is limited over all requests."""
 
     uploads: Uploads = field(default_factory=Uploads)

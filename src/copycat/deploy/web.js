@@ -45,7 +45,7 @@ function showInput(panel, { width, height, pixels }, name) {
   element("figcaption", figure, `Model input: ${width} × ${height} pixels`);
 }
 
-function sayClasses(probabilities, rule) {
+function describeClasses(probabilities, rule) {
   if (rule.thresholds) return joinNames(MODEL.classes, decideLabels(probabilities, rule.thresholds));
   const label = decide(probabilities, rule);
   return `${MODEL.classes[label]}, ${percent(probabilities[label])}`;
@@ -54,8 +54,8 @@ function sayClasses(probabilities, rule) {
 function showProbabilities(panel, probabilities) {
   const rule = MODEL.decision ?? {}, inside = makeSet(probabilities, rule);
   const words = element("div", panel, "", { class: "words" });
-  const said = sayClasses(probabilities, rule);
-  element("p", words, said, { class: "value" });
+  const predicted = describeClasses(probabilities, rule);
+  element("p", words, predicted, { class: "value" });
   if (inside) element("p", words, `Set: ${describeSet(MODEL.classes, inside)}`, { class: "set" });
   const list = element("ul", words, "", { class: "bars", "aria-label": "Predicted probabilities" });
   const ranked = MODEL.classes.map((name, place) => [name, probabilities[place]]).sort((a, b) => b[1] - a[1]);
@@ -67,7 +67,7 @@ function showProbabilities(panel, probabilities) {
   }
   const rest = ranked.length - MOST_CLASSES;
   if (rest > 0) element("p", words, `and ${rest} less probable ${rest === 1 ? "class" : "classes"}`, { class: "quiet" });
-  return inside ? `${said}; set: ${describeSet(MODEL.classes, inside)}` : said;
+  return inside ? `${predicted}; set: ${describeSet(MODEL.classes, inside)}` : predicted;
 }
 
 async function classify(file) {

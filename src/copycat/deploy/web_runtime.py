@@ -63,8 +63,8 @@ def _download() -> bytes:
             subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True, timeout=TIMEOUT_SECONDS)
             content = b"".join(file.read_bytes() for file in Path(folder).glob("*.tgz"))
         except (OSError, subprocess.SubprocessError) as error:
-            said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
-            reason = first_line(RuntimeError(str(said).strip() or "npm failed"))
+            message = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+            reason = first_line(RuntimeError(str(message).strip() or "npm failed"))
             raise UserError(f"--format web: expected npm to download {PACKAGE}; {reason}.") from error
     if (found := _integrity(content)) != INTEGRITY:
         raise UserError(f"--format web: expected {PACKAGE} with {INTEGRITY}; npm downloaded {found}.")

@@ -49,9 +49,9 @@ def auroc(probability: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> ND
 
 def mean_auroc(probability: Tensor, label: Tensor) -> float:
     """Return the mean over classes of the AUROC of each class against all others, for some classes at a time."""
-    areas, at_once = [], max(1, MAX_SORTED // len(label))
-    for first in range(0, probability.shape[1], at_once):
-        columns = to_float(probability[:, first : first + at_once]).T
+    areas, chunk_size = [], max(1, MAX_SORTED // len(label))
+    for first in range(0, probability.shape[1], chunk_size):
+        columns = to_float(probability[:, first : first + chunk_size]).T
         true = label == torch.arange(first, first + len(columns))[:, None]
         areas.append(auroc(columns.numpy(), true.numpy()))
     each = np.concatenate(areas)
@@ -68,9 +68,9 @@ def mean_aurocs(probability: Tensor, label: Tensor) -> list[float]:
     if label.ndim == 2:
         return auroc(to_float(probability).numpy(), (label == 1).numpy()).tolist()  # type: ignore[no-any-return]
     epochs, images, classes = label.shape
-    at_once = max(1, MAX_SORTED // images) if epochs == 1 else classes
+    chunk_size = max(1, MAX_SORTED // images) if epochs == 1 else classes
     found = []
-    for some, labels in zip(torch.split(probability, at_once, 2), torch.split(label, at_once, 2), strict=True):
+    for some, labels in zip(torch.split(probability, chunk_size, 2), torch.split(label, chunk_size, 2), strict=True):
         columns, true = (values.transpose(1, 2).flatten(0, 1) for values in (to_float(some), labels == 1))
         found.append(auroc(columns.numpy(), true.numpy()).reshape(epochs, -1))
     areas = np.concatenate(found, axis=1)

@@ -77,8 +77,10 @@ def load_weights(network: nn.Module, path: Path, *, name: str) -> None:
     except FileNotFoundError as error:
         raise UserError(f"model.weights: expected a file of weights; got {path}. Leave it null.") from error
     except UnpicklingError as error:  # torch's text advises to run the file's code
-        said = "expected tensors in a state dict, without code"
-        raise UserError(f"model.weights: {said}; {path} has other content. Save network.state_dict() alone.") from error
+        expected = "expected tensors in a state dict, without code"
+        raise UserError(
+            f"model.weights: {expected}; {path} has other content. Save network.state_dict() alone."
+        ) from error
     except Exception as error:  # torch raises many types of errors for invalid files
         raise UserError(f"model.weights: expected weights of {name}; {path}: {first_line(error)}.") from error
 

@@ -46,8 +46,8 @@ def compute_scores(
         Name of a score: its value for each epoch.
     """
     several = label.ndim == 3
-    at_once = max(1, EPOCHS_PER_CHUNK // (classes if several else 1))
-    chunks = list(zip(torch.split(probability, at_once), torch.split(label, at_once), strict=True))
+    chunk_size = max(1, EPOCHS_PER_CHUNK // (classes if several else 1))
+    chunks = list(zip(torch.split(probability, chunk_size), torch.split(label, chunk_size), strict=True))
     if counts is None:
         counts = concatenate([count_predictions(*chunk, classes=classes) for chunk in chunks])
     scores = scores_from_counts(counts, dtype=recorded_dtype(probability), several=several)

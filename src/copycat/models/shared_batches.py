@@ -119,9 +119,9 @@ class SharedBatches:
         lengths[self.ranks.rank] = torch.tensor(sizes)
         lengths = self.ranks.sum(lengths)
         row_bytes = sum(values.itemsize * prod(values.shape[1:]) for values in (probability, label))
-        at_once = max(1, prediction_buffer.MAX_BYTES // max(1, row_bytes * int(lengths.max())))
+        chunk_size = max(1, prediction_buffer.MAX_BYTES // max(1, row_bytes * int(lengths.max())))
         whole, start = prediction_buffer.PredictionBuffer(), 0
-        for some in torch.split(lengths, at_once, dim=1):
+        for some in torch.split(lengths, chunk_size, dim=1):
             rows = slice(start, start + int(some[self.ranks.rank].sum()))
             parts = self.ranks.gather([probability[rows].cpu(), label[rows].cpu()], some.sum(1).tolist())
             if self.is_first:

@@ -65,14 +65,14 @@ def rank_trials(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> list
         [sign * value if rank < _FAILED else 0 for rank, value in zip(ranks, column, strict=True)]
         for sign, column in zip(map(direction_sign, wanted.values()), columns, strict=True)
     ]
-    breaks = [rank < _FAILED and "breaks" in row for rank, row in zip(ranks, rows, strict=True)]
-    places = [*zip(ranks, breaks, *signed, [row["trial"] for row in rows], strict=True)]
+    violates = [rank < _FAILED and "violated_constraints" in row for rank, row in zip(ranks, rows, strict=True)]
+    places = [*zip(ranks, violates, *signed, [row["trial"] for row in rows], strict=True)]
     return [rows[index] for index in sorted(range(len(rows)), key=places.__getitem__)]
 
 
 def is_done(row: RunRow, wanted: Mapping[str, Direction]) -> bool:
     """Return whether a trial is completed, violates no constraint, and has a value for each objective."""
-    return row["status"] == "completed" and "breaks" not in row and None not in map(row.get, wanted)
+    return row["status"] == "completed" and "violated_constraints" not in row and None not in map(row.get, wanted)
 
 
 def find_pareto_front(rows: Iterable[RunRow], wanted: Mapping[str, Direction]) -> set[int]:
@@ -138,7 +138,9 @@ def _configuration(rows: Sequence[RunRow], sweep: SweepFile, expected_runs: int 
     done, others = list[RunRow](), list[RunRow]()
     for row in rows:
         (done if is_done(row, sweep.objectives) else others).append(row)
-    other_statuses = Counter("outside the constraints" if "breaks" in row else row["status"] for row in others)
+    other_statuses = Counter(
+        "outside the constraints" if "violated_constraints" in row else row["status"] for row in others
+    )
     values = {name: rows[0][name] for name in sweep.hyper_parameters if name in rows[0]}
     return Configuration(values, rank_trials(done, sweep.objectives), expected_runs, other_statuses)
 

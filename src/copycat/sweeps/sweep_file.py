@@ -138,7 +138,7 @@ def read_own_sweep(folder: Path) -> SweepFile:
     fields, content = _read(folder)
     if not is_signed(_SIGNED_AS, content):
         raise UserError(
-            f"{folder / FILE}: expected a sweep that you made; its signature is not yours. Type its words yourself:"
+            f"{folder / FILE}: expected a sweep that you made; its signature is not yours. Type its overrides yourself:"
             " copycat train -m …"
         )
     return SweepFile(**fields)

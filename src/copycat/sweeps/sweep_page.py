@@ -83,7 +83,7 @@ def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any]
     name = next(iter(sweep.objectives))
     value, trial = format_number(best[name]), f"trial {best['trial']}"
     trials = pluralize(counts["completed"], "trial")
-    note = f"{trial}; chosen of {trials} by this figure, which is optimistic for it"
+    note = f"{trial}; selected from {trials} by this metric, so it is optimistic"
     yield Fact(f"Best {name}", value, f"best {name} {value} by {trial}", note)
     if manifest and manifest["trial"] == best["trial"]:
         first, *others = make_facts(manifest)  # the table has figures of the best epoch

@@ -131,7 +131,7 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     sweep, _, rows = read_sweep_rows(folder, choice, with_metrics=False)
     done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     if not done:
-        within = " that keeps to sweep.constraints" if any("breaks" in row for row in rows) else ""
+        within = " that keeps to sweep.constraints" if any("violated_constraints" in row for row in rows) else ""
         raise UserError(f"--best: expected a completed trial{within}; got none in {folder}.")
     if not sweep.repeats:
         return done[0]
@@ -160,7 +160,7 @@ def _why(row: RunRow) -> str:
     """Return why a trial is not ranked: its error, or the violated constraints."""
     if row["status"] == "failed":
         return row["error"] or ""
-    return f"breaks {row['breaks']}" if "breaks" in row else ""
+    return f"violates {row['violated_constraints']}" if "violated_constraints" in row else ""
 
 
 def configuration_columns(sweep: SweepFile) -> list[Column]:

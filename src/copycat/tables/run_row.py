@@ -66,7 +66,7 @@ def make_unplaced_row(record: RunRecord, *, objectives: Collection[str] = ()) ->
     row = {**row, **{name: value for name, value in values.items() if row.get(name) is None}}
     row |= {name: trial.objectives[name] for name in objectives if trial and name in trial.objectives}
     if trial and trial.violated_constraints:
-        row["breaks"] = " ".join(trial.violated_constraints)
+        row["violated_constraints"] = " ".join(trial.violated_constraints)
     row |= _with_prefix(FINAL, record.final)
     if best:
         row["best/epoch"] = best.get("epoch")

@@ -13,7 +13,7 @@ from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
 from copycat.training.checkpoint_io import AtomicCheckpointIO, check_finite
-from copycat.training.decisions import Decisions
+from copycat.training.decisions import RankDecisions
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.lightning_internals import (
     Position,
@@ -67,7 +67,7 @@ class LastCheckpoint(MultiStepCallback):
         self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
         self.ended_at: Position | None = None  # position at which training ended before its last epoch, saved there
         self.copy_to: Path | None = None  # path of a requested copy of the state after this epoch
-        self.decisions: Decisions | None = None
+        self.decisions: RankDecisions | None = None
         """Where ranks agree whether a checkpoint is due; None: this process decides."""
         self._at: tuple[Position, bool] | None = None
         self._keeps_buffer = False  # whether a checkpoint is taken without a flush of the epochs before it

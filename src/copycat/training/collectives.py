@@ -10,7 +10,7 @@ from torch import Tensor
 
 from copycat.config.worlds import Place
 from copycat.models.prediction_buffer import as_bytes
-from copycat.training.decisions import Decisions
+from copycat.training.decisions import RankDecisions
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class Collectives:
     def __init__(self, place: Place) -> None:
         """Know this process's place among the ranks; the process group need not exist yet."""
         self.rank, self.size, self.local_size = place.rank, place.size, place.local_size
-        self.decisions = Decisions(self)
+        self.decisions = RankDecisions(self)
 
     @property
     def is_first(self) -> bool:

@@ -9,7 +9,7 @@ class _Ranks(Protocol):
     size: int
 
 
-class Decisions:
+class RankDecisions:
     """Hold yes-or-no questions that each rank can answer, and the answer on which all ranks agreed.
 
     One rank answers its questions itself, when they are asked. Several ranks answer together once a step, beside the

@@ -45,7 +45,7 @@ def _check_compilable(network: nn.Module, trainer: Config) -> None:
     if isinstance(network, Transfer):
         raise UserError(
             "trainer.compile=true: expected a backbone that is trained; got a frozen one, whose features are computed"
-            " once an image. Type model.frozen=false, or trainer.compile=false."
+            " once per image. Type model.frozen=false, or trainer.compile=false."
         )
     missing = find_missing_compiler(find_device_type(trainer))
     if missing is not None:

@@ -72,7 +72,7 @@ class RankFailures:
                     return f"{self.name(rank)}: {self._store.get(key).decode()}"
                 if silence.seconds() > SILENT_SECONDS:
                     self._silent = rank
-                    return f"{self.name(rank)} died, or answers no more"
+                    return f"{self.name(rank)} died or stopped responding"
             time.sleep(POLL_SECONDS)
         return ""
 

@@ -19,7 +19,7 @@ POLL_SECONDS = 0.02
 
 
 class RankError(RuntimeError):
-    """Report that another rank failed, or answers no more."""
+    """Report that another rank failed, or stopped responding."""
 
 
 def finds_store(timeout: float) -> bool:
@@ -94,7 +94,7 @@ class LimitedStore:
             with suppress(TimeoutError):
                 return answer.result(self._timeout)
             self._is_lost = True
-        raise RankError("rank 0 answers no more, or its host cannot be reached")
+        raise RankError("rank 0 stopped responding, or its host cannot be reached")
 
 
 def beat(store: Any, rank: int, stop: threading.Event) -> None:

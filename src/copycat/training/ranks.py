@@ -110,7 +110,7 @@ class Ranks(Collectives):
         silence, pause = Silence(self._store, rank), POLL_SECONDS / 20
         while not self._store.check([key]):
             if silence.seconds() > self.timeout:
-                raise RankError(f"{self.failures.name(rank)} answers no more")
+                raise RankError(f"{self.failures.name(rank)} stopped responding")
             if self._store.check([error := f"copycat/error/{rank}"]):
                 raise RankError(f"{self.failures.name(rank)}: {self._store.get(error).decode()}")
             time.sleep(pause)

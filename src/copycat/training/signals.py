@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from copycat.data.loaders import Batch
 from copycat.training.alarm import Alarm
 from copycat.training.checkpoints import LastCheckpoint, between_steps
-from copycat.training.decisions import Decisions
+from copycat.training.decisions import RankDecisions
 from copycat.training.hook_compatibility import MultiStepCallback
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK")
@@ -43,7 +43,7 @@ class SignalHandler(MultiStepCallback):
         self._signals: list[signal.Signals] = []  # signals that are handled
         self.last: LastCheckpoint | None = None
         """Callback that saves the run; None: a signal ends the run at once."""
-        self.decisions: Decisions | None = None
+        self.decisions: RankDecisions | None = None
         """Where ranks agree whether one of them got a signal; None: this process has no others."""
         self.deferred = False  # whether a signal waits, while the run writes its last records
         self._deferred_signal: int | None = None

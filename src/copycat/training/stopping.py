@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from copycat.config.durations import parse_duration
 from copycat.training.checkpoints import LastCheckpoint, between_steps
-from copycat.training.decisions import Decisions
+from copycat.training.decisions import RankDecisions
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.lightning_internals import BudgetSpent, Position, get_position
 
@@ -62,7 +62,7 @@ class Limiter(MultiStepCallback):
         `from_first` returns what the first rank makes.
         """
         self.limits, self.last, self._from_first = limits, last, from_first
-        self.decisions: Decisions | None = None
+        self.decisions: RankDecisions | None = None
         """Where ranks agree by the first one's clock; None: this process decides."""
         self.budget = None if max_time is None or limits.ignores_clock else parse_duration(max_time)
 

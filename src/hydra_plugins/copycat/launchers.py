@@ -38,9 +38,9 @@ class ProcessesLauncher(StreamingLauncher):
 
     def stream(self, runner: Any) -> None:
         """Run trials one by one as workers become free, until none remains."""
-        from copycat.sweeps.launchers.processes import Pool
+        from copycat.sweeps.launchers.processes import WorkerPool
 
-        with Pool(self.config, workers=self.workers, threads=self.threads) as pool:
+        with WorkerPool(self.config, workers=self.workers, threads=self.threads) as pool:
             pool.run(runner)
 
 
@@ -63,15 +63,15 @@ class RayLauncher(StreamingLauncher):
 
     package = "ray"
 
-    def __init__(self, *, init: Any, remote: Any, at_once: int | None) -> None:
+    def __init__(self, *, init: Any, remote: Any, max_submitted: int | None) -> None:
         """Store the keys of the node."""
-        self.init, self.remote, self.at_once = init, remote, at_once
+        self.init, self.remote, self.max_submitted = init, remote, max_submitted
 
     def stream(self, runner: Any) -> None:
         """Run trials as the cluster has capacity, until none remains."""
         from copycat.sweeps.launchers.ray_tasks import run_in_cluster
 
-        run_in_cluster(runner, self.config, init=self.init, remote=self.remote, at_once=self.at_once)
+        run_in_cluster(runner, self.config, init=self.init, remote=self.remote, max_submitted=self.max_submitted)
 
 
 class SubmititLauncher(StreamingLauncher):
@@ -79,9 +79,14 @@ class SubmititLauncher(StreamingLauncher):
 
     package = "submitit"
 
-    def __init__(self, *, cluster: str, submitit_folder: str, at_once: int | None, **parameters: Any) -> None:
+    def __init__(self, *, cluster: str, submitit_folder: str, max_submitted: int | None, **parameters: Any) -> None:
         """Store the keys of the node; `parameters` have submitit's names, without the cluster's prefix."""
-        self.cluster, self.folder, self.at_once, self.parameters = cluster, submitit_folder, at_once, parameters
+        self.cluster, self.folder, self.max_submitted, self.parameters = (
+            cluster,
+            submitit_folder,
+            max_submitted,
+            parameters,
+        )
 
     def stream(self, runner: Any) -> None:
         """Submit trials and wait for them, until none remains."""
@@ -93,5 +98,5 @@ class SubmititLauncher(StreamingLauncher):
             cluster=self.cluster,
             folder=self.folder,
             parameters=self.parameters,
-            at_once=self.at_once,
+            max_submitted=self.max_submitted,
         )

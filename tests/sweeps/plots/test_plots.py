@@ -193,7 +193,7 @@ def make_search_results(objective: Callable[[float], float], at: Path) -> Result
 def read_importance_bars(results: Results) -> dict[str, tuple[float, str]]:
     """Return width and color of each bar, by key."""
     (axes,) = plot_importance(results).axes
-    assert "best 5 of 40 by val/loss" in axes.get_xlabel()
+    assert "best 5 of 40 trials by val/loss" in axes.get_xlabel()
     assert "PED-ANOVA" in axes.get_xlabel()
     labels = [label.get_text() for label in axes.get_yticklabels()]
     found = [patch for patch in axes.patches if isinstance(patch, Rectangle)]

@@ -91,7 +91,7 @@ def test_a_database_file_holds_a_study_and_a_study_of_other_objectives_is_refuse
     of = start_search(*WORDS, STARTUP, url, "hydra.sweeper.study_name=mine", at=tmp_path / "sweep")
     assert through == before + run_trials(of)
     assert not (tmp_path / "sweep" / "study.journal").exists()
-    with pytest.raises(UserError, match="expected a study that would maximize; mine would minimize") as caught:
+    with pytest.raises(UserError, match="expected a study with the directions maximize; mine has minimize") as caught:
         start_search(*WORDS, url, "hydra.sweeper.study_name=mine", "sweep.objective=val/f1", at=tmp_path / "other")
     assert "\n" not in str(caught.value)
 

@@ -41,7 +41,7 @@ class Embeddings(Inspector):
             logger.experiment.add_embedding(
                 hidden,
                 metadata=rows,
-                metadata_header=["is", "said", "name"],
+                metadata_header=["true class", "predicted class", "name"],
                 label_img=thumbnails,
                 global_step=context.epochs,
                 tag="last_hidden",

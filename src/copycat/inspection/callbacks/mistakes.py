@@ -87,6 +87,6 @@ def _make_item(
         index=index,
         name=part.names[index],
         label=label_names(part.labels[index : index + 1], classes)[0],
-        said=label_names(predicted, classes)[0],
+        predicted=label_names(predicted, classes)[0],
         probability=float(np.maximum(row, 1 - row).min() if part.is_multi_label else row.max()),
     )

@@ -58,7 +58,7 @@ def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, 
         rows.append([name, *cells])
     classes = manifest["data"]["classes"]
     counts = ", ".join(f"{images[part]} {part}" for part in PARTS if part != "train" and images.get(part))
-    note = f"95 % intervals, accuracy by Wilson's score, others by bootstrap: {counts} images tell no more than that."
+    note = f"95 % intervals from {counts} images: accuracy by Wilson's score, others by bootstrap."
     if is_several:
         note = note.replace("accuracy by Wilson's score, others by bootstrap", "by bootstrap")
         note += " Scores are means over the classes, each predicted above 0.5."

@@ -2,10 +2,11 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,14 +35,14 @@ class GalleryItem:
     """Index of the image in the validation part."""
     name: str
     label: str
-    said: str
+    predicted: str
     probability: float
     """Of the predicted class; of several classes, that of the least sure one to be as predicted."""
 
     @property
     def caption(self) -> str:
         """Return the caption: predicted class, its probability, true class."""
-        return f"predicted {self.said}, {self.probability:.2f}\ntrue {self.label}"
+        return f"predicted {self.predicted}, {self.probability:.2f}\ntrue {self.label}"
 
 
 def write_gallery(folder: Path, items: Sequence[GalleryItem], pictures: Sequence[Picture]) -> None:
@@ -72,7 +73,7 @@ def read_gallery(folder: Path) -> list[tuple[GalleryItem, Picture]]:
         return []
     try:
         strip = _decode(b64decode(content["strip"], validate=True))
-        items = [parse_dataclass(GalleryItem, item) for item in content["shown"]]
+        items = [parse_dataclass(GalleryItem, _with_current_keys(item)) for item in content["shown"]]
         entries, left = [], 0
         for item, (height, width) in zip(items, content["sizes"], strict=True):
             entries.append((item, strip[:height, left : left + width]))
@@ -82,6 +83,11 @@ def read_gallery(folder: Path) -> list[tuple[GalleryItem, Picture]]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{FILE}: {error}") from error
     return entries
+
+
+def _with_current_keys(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description under the present key names: `predicted` was `said`."""
+    return {"predicted" if name == "said" else name: value for name, value in item.items()}
 
 
 def _decode(jpeg: bytes) -> Picture:

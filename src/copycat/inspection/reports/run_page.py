@@ -95,7 +95,7 @@ def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
 def _gallery(items: Sequence[tuple[GalleryItem, Picture]]) -> Iterator[Section]:
     """Show each image once: the most confident errors and the least confident predictions may share some."""
     images = {
-        item.index: GalleryImage(encode_jpeg(picture), item.name, item.label, item.said, item.probability)
+        item.index: GalleryImage(encode_jpeg(picture), item.name, item.label, item.predicted, item.probability)
         for item, picture in items
     }
     if images:

@@ -40,7 +40,7 @@ class Worker:
     job: Job | None = None
 
 
-class Pool:
+class WorkerPool:
     """Run trials in worker processes; close it to end them.
 
     Args:

@@ -18,7 +18,7 @@ from copycat.sweeps.launchers.trial import INTERRUPTED, compose_and_run, get_hyd
 
 
 def run_in_cluster(
-    runner: Runner, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], at_once: int | None
+    runner: Runner, config: DictConfig, *, init: Mapping[str, Any], remote: Mapping[str, Any], max_submitted: int | None
 ) -> None:
     """Run trials as tasks of a Ray cluster until none is left.
 
@@ -27,7 +27,7 @@ def run_in_cluster(
         config: of the sweep, with Hydra's node.
         init: arguments of `ray.init`, such as an address; without one a cluster starts on this machine.
         remote: arguments of `ray.remote`: what each trial needs, such as num_cpus and num_gpus.
-        at_once: maximum number of submitted trials; None for as many as the cluster has CPUs for.
+        max_submitted: maximum number of submitted trials; None for as many as the cluster has CPUs for.
 
     Raises:
         UserError: if there is no such cluster.
@@ -41,10 +41,10 @@ def run_in_cluster(
     task = ray.remote(**remote)(_run_in_task) if remote else ray.remote(_run_in_task)
     hydra_overrides = get_hydra_overrides(config)
     try:
-        if at_once is None:
-            at_once = max(1, int(ray.cluster_resources().get("CPU", 1) / max(remote.get("num_cpus", 1), 1e-3)))
+        if max_submitted is None:
+            max_submitted = max(1, int(ray.cluster_resources().get("CPU", 1) / max(remote.get("num_cpus", 1), 1e-3)))
         while True:
-            while len(pending) < at_once and (job := runner.next()):
+            while len(pending) < max_submitted and (job := runner.next()):
                 overrides = [*hydra_overrides, *job.launch_overrides]
                 pending[task.remote(overrides, os.getcwd(), list(sys.path))] = job
             if not pending:

@@ -25,7 +25,13 @@ POLL_SECONDS = 0.5
 
 
 def run_as_jobs(
-    runner: Runner, config: DictConfig, *, cluster: str, folder: str, parameters: Mapping[str, Any], at_once: int | None
+    runner: Runner,
+    config: DictConfig,
+    *,
+    cluster: str,
+    folder: str,
+    parameters: Mapping[str, Any],
+    max_submitted: int | None,
 ) -> None:
     """Run trials as jobs until none is left; trials that start together are one job array.
 
@@ -35,14 +41,14 @@ def run_as_jobs(
         cluster: submitit's name of it: slurm or local.
         folder: for scripts, results and logs of the jobs.
         parameters: of each job, by submitit's names; None for the cluster's default.
-        at_once: maximum number of submitted trials; None for the sweeper's `max_batch_size`, or all.
+        max_submitted: maximum number of submitted trials; None for the sweeper's `max_batch_size`, or all.
 
     Raises:
         UserError: if there is no such cluster, or it refuses the jobs.
         KeyboardInterrupt: if a signal ended the sweep; its jobs are canceled.
     """
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns of each look at a cluster without accounting
-    at_once = at_once or config.hydra.sweeper.get("max_batch_size")
+    max_submitted = max_submitted or config.hydra.sweeper.get("max_batch_size")
     hydra_overrides = get_hydra_overrides(config)
     pending: dict[Job[str | None], Trial] = {}
     try:
@@ -56,7 +62,7 @@ def run_as_jobs(
         )
         while True:
             trials: list[Trial] = []
-            while (at_once is None or len(pending) + len(trials) < at_once) and (trial := runner.next()):
+            while (max_submitted is None or len(pending) + len(trials) < max_submitted) and (trial := runner.next()):
                 trials.append(trial)
             if trials:
                 with executor.batch():

@@ -1,4 +1,4 @@
-"""Launch trials in packs: those that differ in numbers alone train as one stacked network, others in processes."""
+"""Launch trials in packs: compatible ones train as one stacked network, the others in worker processes."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ from copycat.records.lock import LockedError
 from copycat.records.trial_file import ENDED, Trial, read_trial
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job, recorded_job
-from copycat.sweeps.launchers.processes import Pool
+from copycat.sweeps.launchers.processes import WorkerPool
 from copycat.sweeps.launchers.trial import get_hydra_overrides, make_pruner
 from copycat.sweeps.packed.autotune import choose_pack_size, split_evenly
 from copycat.sweeps.packed.grouping import group_trials
@@ -76,7 +76,7 @@ class PackLauncher:
             for job in unpacked:
                 runner.put_back(job)
             if unpacked and not runner.stopped:
-                with Pool(self.config, workers=None, threads=None) as pool:
+                with WorkerPool(self.config, workers=None, threads=None) as pool:
                     pool.run(runner, new=False)
 
     def _compose_trials(self, jobs: Sequence[Job], runner: Runner) -> Iterator[PackedTrial]:

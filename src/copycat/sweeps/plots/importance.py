@@ -41,9 +41,7 @@ class Importance:
     @property
     def label(self) -> str:
         """Return what the shares are of."""
-        return (
-            f"share in what tells the best {self.top} of {self.trials} by {self.objective} from the others (PED-ANOVA)"
-        )
+        return f"importance for reaching the best {self.top} of {self.trials} trials by {self.objective} (PED-ANOVA)"
 
 
 def measure_importance(results: Results) -> list[Importance] | str:

@@ -44,7 +44,7 @@ class RaceRules:
     rounds: int
     """Maximum number of rounds."""
     margin: float
-    """Difference that counts as none."""
+    """MeanDifference that counts as none."""
 
     def level(self, round_number: int, candidates: int) -> float:
         """Return the one-sided level of one comparison after a round."""
@@ -52,7 +52,7 @@ class RaceRules:
 
 
 @dataclass(frozen=True)
-class Difference:
+class MeanDifference:
     """Hold by how much one candidate is better than another, on average over their common pairs."""
 
     mean: float
@@ -72,10 +72,10 @@ class Difference:
         return self.mean - half, self.mean + half
 
 
-def compare(first: Values, second: Values, folds: int) -> Difference:
+def compare(first: Values, second: Values, folds: int) -> MeanDifference:
     """Return by how much the first is better, over the pairs of both, two or more."""
     differences = [first[pair] - second[pair] for pair in first if pair in second]
-    return Difference(fmean(differences), stdev(differences), len(differences), folds)
+    return MeanDifference(fmean(differences), stdev(differences), len(differences), folds)
 
 
 def error_factor(pairs: int, folds: int) -> float:
@@ -96,7 +96,7 @@ class Round:
     number: int
     means: Mapping[int, float]
     """Mean of each candidate that ran in it, over all its rounds, the best first."""
-    behind: Mapping[int, Difference]
+    behind: Mapping[int, MeanDifference]
     """By how much the first of these is better than each other one."""
     level: float
     """One-sided level of a comparison."""
@@ -105,7 +105,7 @@ class Round:
     is_futile: bool
     """Whether no further round would let a candidate leave, or show that the others are within the margin."""
     detectable: float
-    """Difference to the best one that all rounds would show to be significant, for the median candidate."""
+    """MeanDifference to the best one that all rounds would show to be significant, for the median candidate."""
 
     @property
     def remaining(self) -> list[int]:
@@ -159,7 +159,7 @@ def _judge(number: int, entered: Sequence[int], values: Sequence[Values], rules:
         if is_better[:, place].any():
             left[one] = ranked[int(is_better[:, place].argmax())]
     behind = {
-        one: Difference(float(means[0, place]), float(deviations[0, place]), len(pairs), rules.folds)
+        one: MeanDifference(float(means[0, place]), float(deviations[0, place]), len(pairs), rules.folds)
         for place, one in enumerate(ranked)
         if place
     }

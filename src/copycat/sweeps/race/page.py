@@ -43,7 +43,7 @@ def make_race_section(race: RaceRecord, folder: Path) -> Section:
 
 
 def _charts(race: RaceRecord) -> Iterator[PageImage]:
-    """Draw how far each candidate was behind the best one after each round, with its interval, and who was left."""
+    """Draw each candidate's difference from the best one after each round, with its interval, and how many remained."""
     if not race.rounds:
         return
     names = race.plan.names()
@@ -53,13 +53,13 @@ def _charts(race: RaceRecord) -> Iterator[PageImage]:
     span = min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends))  # of the last: earlier are wider
     series = [_line(race, one, names[one], place, span) for place, one in enumerate(shown)]
     rounds = [round_.number for round_ in race.rounds]
-    behind = Chart(
-        title=f"{race.plan.metric} behind the best candidate of the round",
+    differences = Chart(
+        title=f"{race.plan.metric}: difference from the best candidate of the round",
         x_axis=Axis(label="round"),
-        y_axis=Axis(label="behind", range=(1.1 * span[0], 1.1 * span[1] or 1.0)),
+        y_axis=Axis(label="difference", range=(1.1 * span[0], 1.1 * span[1] or 1.0)),
         series=series,
     )
-    left = Chart(
+    remaining = Chart(
         title="Remaining candidates",
         x_axis=Axis(label="round"),
         y_axis=Axis(label="candidates"),
@@ -72,7 +72,7 @@ def _charts(race: RaceRecord) -> Iterator[PageImage]:
             )
         ],
     )
-    yield PageImage(b"", "An interval above 0 lets a candidate leave.", charts=[behind, left])
+    yield PageImage(b"", "A candidate whose interval lies above 0 is eliminated.", charts=[differences, remaining])
 
 
 def _line(race: RaceRecord, candidate: int, name: str, place: int, span: tuple[float, float]) -> Series:

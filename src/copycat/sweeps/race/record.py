@@ -10,7 +10,7 @@ from copycat.config.errors import UserError
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.run_folder import RACE_FOLDER
 from copycat.records.trial_file import ENDED
-from copycat.sweeps.race.decision import Difference, Pair, Round, Values, Verdict, compare, replay
+from copycat.sweeps.race.decision import MeanDifference, Pair, Round, Values, Verdict, compare, replay
 from copycat.sweeps.race.plan import RacePlan
 from copycat.sweeps.sweep_file import FILE, read_sweep
 from copycat.tables.run_reader import RunRecord, read_trials
@@ -21,9 +21,9 @@ from copycat.tables.statistics import direction_sign
 class Report:
     """Hold the figures of the winner, from runs that did not choose it."""
 
-    own: Difference
+    own: MeanDifference
     """Of its metric from 0."""
-    ahead: Difference | None
+    ahead: MeanDifference | None
     """By how much it is better than the runner-up, the larger the better; None where there is no winner."""
     test: Sequence[float]
     """Means of the metric on the test part, of the winner and of the runner-up; empty without such a part."""
@@ -122,7 +122,7 @@ def _report(found: Sequence[Values], sign: int, folds: int, on_test: Sequence[fl
     own = [sign * value for value in found[0].values()]
     ahead = compare(found[0], found[1], folds) if len(found) > 1 else None
     test = [value for value in on_test if value is not None]
-    return Report(Difference(fmean(own), stdev(own), len(own), folds), ahead, test)
+    return Report(MeanDifference(fmean(own), stdev(own), len(own), folds), ahead, test)
 
 
 def _on_test(records: Sequence[RunRecord], metric: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from copycat.config.suggestions import pluralize
 from copycat.records.run_folder import RACE_FOLDER
-from copycat.sweeps.race.decision import LEVEL, Difference
+from copycat.sweeps.race.decision import LEVEL, MeanDifference
 from copycat.sweeps.race.plan import REPORT_ROUNDS
 from copycat.sweeps.race.record import RaceRecord
 from copycat.tables.run_row import RunRow
@@ -38,7 +38,7 @@ def describe_race(race: RaceRecord, folder: Path) -> Iterator[str]:
         yield _on_test(race)
     if race.verdict == "undecided":
         least = format_number(race.rounds[-1].detectable)
-        yield f"a difference of about {least} could be told apart with these images; more rounds would not help"
+        yield f"the minimum detectable difference with these images is about {least}; more rounds would not help"
     if race.report_failures:
         runs = pluralize(race.report_failures, "run")
         where = shlex.quote(str(folder / RACE_FOLDER))
@@ -76,7 +76,7 @@ def _figures(race: RaceRecord) -> str:
     if ahead is None:
         return f"{sentence}, {of}"
     sign = -direction_sign(race.plan.direction)
-    shown = ahead if sign > 0 else Difference(-ahead.mean, ahead.deviation, ahead.pairs, ahead.folds)
+    shown = ahead if sign > 0 else MeanDifference(-ahead.mean, ahead.deviation, ahead.pairs, ahead.folds)
     doubt = "" if ahead.interval(LEVEL / 2)[0] > 0 else ": this alone does not confirm it"
     second = names[race.chosen[1]]
     return f"{sentence}; beside {second} {_signed(shown.mean)}, 95 % interval {_interval(shown)}, {of}{doubt}"
@@ -91,7 +91,7 @@ def _on_test(race: RaceRecord) -> str:
     return f"{metric} of these runs, on {images} that chose nothing: {', '.join(each)}"
 
 
-def _interval(one: Difference) -> str:
+def _interval(one: MeanDifference) -> str:
     low, high = one.interval(LEVEL / 2)
     return f"{format_number(low)} to {format_number(high)}"
 
@@ -116,12 +116,12 @@ def race_rows(race: RaceRecord) -> Sequence[RunRow]:
                 row[metric] = sign * one.means[candidate]
             if candidate in one.behind and best is not None:
                 low, high = one.behind[candidate].interval(one.level)
-                row["behind"] = (
+                row["difference"] = (
                     f"{format_number(one.behind[candidate].mean)} ({format_number(low)} to {format_number(high)})"
                 )
             if candidate in one.left:
                 by = one.left[candidate]
-                row["left"] = "a trial failed" if by is None else f"worse than {names[by]}"
+                row["eliminated"] = "a trial failed" if by is None else f"worse than {names[by]}"
             rows.append(row)
     return rows
 

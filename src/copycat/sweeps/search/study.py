@@ -48,8 +48,8 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
     recorded = [direction.name.lower() for direction in study.directions]
     if recorded != list(directions):
         raise UserError(
-            f"hydra.sweeper.study_name: expected a study that would {', '.join(directions)}; {name} would"
-            f" {', '.join(recorded)}. Give another name."
+            f"hydra.sweeper.study_name: expected a study with the directions {', '.join(directions)}; {name} has"
+            f" {', '.join(recorded)}. Choose another name."
         )
     return study
 
