@@ -123,6 +123,18 @@ def test_a_signal_ends_a_run_that_is_stuck_in_its_validation(tiny: Path, tmp_pat
     assert 1 <= torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["copycat"]["epoch"] <= 8
 
 
+def test_ctrl_c_while_the_workers_of_a_sweep_start_ends_it(tiny: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "trainer.max_epochs=1000000", "seed=1,2"]
+    with start_copycat("train", "-m", *words, "hydra/launcher=processes", "sweep.folder=sweep", at=tmp_path) as sweep:
+        deadline = time.monotonic() + PATIENCE
+        while not (tmp_path / "sweep" / "0" / "trial.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        sweep.send_signal(signal.SIGINT)  # the server of workers imports for a second
+        _, errors = sweep.communicate(timeout=30)
+    assert sweep.returncode == 130
+    assert errors.splitlines()[-1] == "copycat: interrupted."
+
+
 @pytest.mark.parametrize(
     ("launcher", "at_once", "number"),
     [("basic", 1, signal.SIGINT), ("basic", 1, signal.SIGHUP), ("processes", 2, signal.SIGINT)],

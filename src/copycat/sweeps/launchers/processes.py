@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, Self
 
 from omegaconf import DictConfig
@@ -18,14 +20,10 @@ from copycat.config.cores import available_cores
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
 from copycat.sweeps.launchers.trial import INTERRUPTED, get_hydra_overrides
-from copycat.sweeps.launchers.worker import serve
-from copycat.training.signals import ending_signals
+from copycat.sweeps.launchers.worker import serve, terminal_signals
 
 SHUTDOWN_SECONDS = 8.0
 """Seconds that workers have to save their trials after a signal ended the sweep."""
-TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
-"""Signals that a terminal sends to all processes of its foreground group."""
-
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """A fork server imports torch once and then forks workers quickly; the system's libraries of macOS break in forks."""
 
@@ -60,7 +58,7 @@ class WorkerPool:
             from multiprocessing.forkserver import ensure_running
 
             self._context.set_forkserver_preload([serve.__module__])
-            with _ignored_by_children():
+            with starting_children():
                 ensure_running()
         self._workers: list[Worker] = []
 
@@ -124,31 +122,35 @@ class WorkerPool:
         device = min(self.devices, key=used_devices.count, default=None)
         arguments = theirs, list(sys.path), self.threads, device
         process = self._context.Process(target=serve, args=arguments, daemon=False)
-        with _ignored_by_children():
-            process.start()
-        theirs.close()
         worker = Worker(process, ours, device)
-        self._workers.append(worker)
+        with starting_children():
+            process.start()
+            theirs.close()
+            self._workers.append(worker)
         return worker
 
 
 @contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Let processes that are started inside ignore what a terminal sends to all of its processes.
+def starting_children() -> Iterator[None]:
+    """Start processes that a terminal's signals do not reach, and that do not import the caller's main module.
 
-    It would end a fork server, or print a traceback from a worker's imports.
+    Such a signal would end a fork server, or print a traceback from a worker's imports. Here it is handled at the end;
+    children start with it blocked, until `serve` ignores it. A script without a guard would run again in each worker.
     """
-    numbers = [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     if sys.platform == "win32":  # where children inherit this alone; it covers Ctrl-C, not Ctrl-Break
         ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
+    else:
+        resource_tracker.ensure_running()  # which unblocks Ctrl-C as it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, terminal_signals())
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         if sys.platform == "win32":
             ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        else:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _list_devices(accelerator: str) -> list[str]:

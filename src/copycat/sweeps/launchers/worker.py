@@ -10,12 +10,25 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 from copycat.sweeps.launchers.trial import compose_and_run
+from copycat.training.signals import ending_signals
+
+TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""Signals that a terminal sends to all processes of its foreground group."""
+
+
+def terminal_signals() -> list[signal.Signals]:
+    """Return the signals of a terminal that end runs on this system."""
+    return [number for number in ending_signals() if number.name in TERMINAL_SIGNALS]
 
 
 def serve(pipe: Connection, path: list[str], threads: int, device: str | None) -> None:
     """Run trials in a worker process until the pipe is closed; `device` is its GPU."""
-    if hasattr(os, "setpgid"):
+    if sys.platform != "win32":
         os.setpgid(0, 0)  # Ctrl-C goes to the sweep alone, which closes the pipe
+        numbers = terminal_signals()
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # blocked since this process started
     multiprocessing.set_start_method(None, force=True)  # data loaders use the default method, as in a single run
     sys.path[:] = path
     if device is not None:
