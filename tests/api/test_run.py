@@ -55,6 +55,15 @@ def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:
         copycat.train(request, seed=1)
 
 
+def test_wrong_overrides_are_one_line() -> None:
+    with pytest.raises(UserError, match=r"Type \['model=deep', 'seed=2'\]\."):
+        copycat.train("model=deep seed=2")
+    with pytest.raises(UserError, match=r"^overrides: expected a list of strings; got None\.$"):
+        copycat.train(None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"in Python, call copycat\.sweep"):
+        copycat.train(["seed=1,2"])
+
+
 def test_a_plot_has_the_metrics_of_each_epoch(run: Run) -> None:
     loss, auroc = run.plot(["loss", "auroc"]).axes
     train, val, best = loss.get_lines()

@@ -43,6 +43,8 @@ def test_a_sweep_is_trained_from_python(tiny: Path, tmp_path: Path) -> None:
     assert sorted(found.trials["seed"]) == [1, 2]
     with pytest.raises(UserError, match=r"Did you mean optimizer=adam\?"):
         copycat.sweep(["seed=1,2", "optimizer=adma"])
+    with pytest.raises(UserError, match=r"^seed: expected one value; got 'seed=1,2' and seed=7\."):
+        copycat.sweep(["seed=1,2"], seed=7)
 
 
 def test_a_plot_has_a_panel_for_each_key(sweep: Sweep) -> None:
@@ -51,6 +53,11 @@ def test_a_plot_has_a_panel_for_each_key(sweep: Sweep) -> None:
     assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"kind: expected one of history, .*; got 'histroy'\. Did you mean history\?"):
         sweep.plot("histroy")
+
+
+def test_a_name_alone_is_no_list_of_names(sweep: Sweep) -> None:
+    with pytest.raises(UserError, match=r"^metrics: expected a list of names; got 'val/loss'\. Type metrics="):
+        sweep.trials.to_latex(metrics="val/loss")
 
 
 def test_runs_of_a_folder_are_a_table(sweep: Sweep) -> None:

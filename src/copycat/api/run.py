@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -295,11 +295,16 @@ def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str
     """Return overrides, and values by key, as a list of overrides.
 
     Raises:
-        UserError: for a single string, whose letters would be taken for overrides.
+        UserError: where they are no list, as a string, whose letters would be taken for overrides; or for a key twice.
     """
-    if isinstance(overrides, str):
-        raise UserError(f"overrides: expected a list of strings; got {overrides!r}. Type [{overrides!r}].")
-    return [*map(str, overrides), *(f"{key}={_as_word(value)}" for key, value in keys.items())]
+    if isinstance(overrides, str) or not isinstance(overrides, Iterable):
+        hint = f" Type {overrides.split()}." if isinstance(overrides, str) else ""
+        raise UserError(f"overrides: expected a list of strings; got {overrides!r}.{hint}")
+    words = [*map(str, overrides)]
+    for key, value in keys.items():
+        if twice := next((word for word in words if word.partition("=")[0] == key), None):
+            raise UserError(f"{key}: expected one value; got {twice!r} and {key}={value!r}.")
+    return [*words, *(f"{key}={_as_word(value)}" for key, value in keys.items())]
 
 
 def _as_word(value: Any) -> str:

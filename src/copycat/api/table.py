@@ -95,6 +95,9 @@ class Table(Sequence[Mapping[str, Any]]):
         names = [field.name for field in fields(PaperRequest)]
         if wrong := next((name for name in request if name not in names), None):
             raise UserError(f"{wrong}: expected one of {one_of(names)}; got {wrong!r}.{did_you_mean(wrong, names)}")
+        for name, value in request.items():
+            if isinstance(value, str):
+                raise UserError(f"{name}: expected a list of names; got {value!r}. Type {name}=[{value!r}].")
         if not all("folder" in row for row in self._rows):
             raise UserError(f"to_{form}: expected a table of runs, as of read_runs; got one without folders.")
         lines = render_paper_table(self._rows, PaperRequest(**request), form=form, objectives=self._objectives)

@@ -140,7 +140,10 @@ def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
     """Raise a UserError unless an override has one value, sets no managed key and names an existing option."""
     group = override.key_or_group
     if override.is_sweep_override():
-        raise UserError(f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m.")
+        raise UserError(
+            f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m; in Python, call"
+            " copycat.sweep."
+        )
     if group in MANAGED_KEYS:
         raise UserError(f"{group}: expected nothing, as Copycat sets it; got a value. {MANAGED_KEYS[group]}.")
     if override.is_delete() or not (group in list_groups(loader) or "/" in group):
