@@ -10,7 +10,7 @@ import torch
 from copycat.config.options import is_option, is_ours
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
-from copycat.deploy.calibration_note import IMAGES, make_note
+from copycat.deploy.calibration_note import IMAGES, format_interval, make_note
 from copycat.deploy.export_check import KINDS
 from copycat.deploy.export_formats import FORMATS, Format
 from copycat.deploy.predictor import Predictor
@@ -141,9 +141,6 @@ def _metrics(opened: Opened) -> Iterator[str]:
             value = final.get(f"{part}/{name}")
             if value is None:
                 continue
-            low, high = (
-                wilson_interval(value, images[part])
-                if name == "accuracy" and not is_several
-                else intervals.get(name, (0.0, 1.0))
-            )
-            yield f"| {name} | {format_number(value)} | {low:.2f} to {high:.2f} |"
+            is_share = name == "accuracy" and not is_several
+            low, high = wilson_interval(value, images[part]) if is_share else intervals.get(name, (None, None))
+            yield f"| {name} | {format_number(value)} | {format_interval({'low': low, 'high': high})} |"

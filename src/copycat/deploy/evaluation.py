@@ -101,7 +101,7 @@ def metric_rows(
     defined = {name: value for name, value in values.items() if value == value}
     for metric, value in {**predictions.scores(present_only=present_only), **defined}.items():
         is_share = metric == "accuracy" and not predictions.is_multi_label
-        low, high = wilson_interval(value, images) if is_share else intervals.get(metric, (0.0, 1.0))
+        low, high = wilson_interval(value, images) if is_share else intervals.get(metric, (None, None))
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 

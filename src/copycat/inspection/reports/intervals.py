@@ -26,7 +26,9 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Compute the 95 % interval of each metric by resampling the images with replacement, with a fixed seed.
 
-    `present_only` is as in `class_scores`; `added` are further metrics.
+    `present_only` is as in `class_scores`; `added` are further metrics. With more than two classes, scores of a
+    resample are means over the classes that it contains. A metric that is undefined in half of the resamples has no
+    interval: the others would be a selection.
 
     Shapes: [N, classes], and [N] or [N, classes] of several classes an image.
 
@@ -51,7 +53,7 @@ def bootstrap(
     intervals = {}
     for name, values in values_by_metric.items():
         defined = [value for value in values if value == value]
-        if defined:
+        if len(defined) > len(values) / 2:
             low, high = np.percentile(defined, [2.5, 97.5])
             intervals[name] = float(low), float(high)
     return intervals
@@ -63,31 +65,35 @@ def _multiclass_scores(
     """Compute the metrics of each resample without copying its probabilities."""
     classes = probability.shape[1]
     predicted, true = torch.from_numpy(probability.argmax(1)), torch.from_numpy(label)
+    has_all = len(np.unique(label)) == classes
     resampled = (count_classes(predicted[some], true[some], classes=classes) for some in torch.from_numpy(chosen))
-    rows = [class_scores(counts, dtype=torch.float32, present_only=present_only) for counts in resampled]
-    whole = np.array([row["balanced_accuracy"] == row["balanced_accuracy"] for row in rows])
+    rows = [class_scores(counts, dtype=torch.float32, present_only=present_only or has_all) for counts in resampled]
     values_by_metric = {name: [row[name] for row in rows] for name in rows[0]}
-    return values_by_metric | {"auroc": _aurocs(probability, label, chosen[whole]).tolist()}
+    if has_all:
+        areas = _aurocs(probability, label, chosen).tolist()
+        values_by_metric |= {"balanced_accuracy": values_by_metric["recall"], "auroc": areas}
+    return values_by_metric
 
 
 def _aurocs(
     probability: NDArray[np.float32], label: NDArray[np.int64], chosen: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute the macro-averaged area under the ROC curve of resamples that contain every class.
+    """Compute the area under the ROC curve of each resample, as a mean over the classes that it contains.
 
-    The weight of an image is how often a resample contains it.
+    The weight of an image is how often a resample contains it; a resample of one class has nan.
     """
     count, classes = probability.shape
-    if not len(chosen):
-        return np.empty(0)
     times = np.stack([np.bincount(some, minlength=count) for some in chosen], axis=1).astype(np.float32)
-    total: NDArray[np.float64] = np.zeros(len(chosen))
+    total, contained = np.zeros((2, len(chosen)))
     for place in range(classes):
         positive = label == place
         weight, negatives = times[positive], count - times[positive].sum(0, dtype=np.float64)
         halves = (weight * _weight_below(probability[:, place], positive, times)).sum(0, dtype=np.float64)
-        total += halves / (2 * (count - negatives) * negatives) / classes
-    return total
+        pairs = (count - negatives) * negatives
+        total += halves / np.maximum(2 * pairs, 1)
+        contained += pairs > 0
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / contained)
 
 
 def _weight_below(
