@@ -84,6 +84,22 @@ def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missin
     assert "all: 1 error of 3, most confident first" in out
 
 
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+@pytest.mark.parametrize("content", [None, b"part\nval\n"], ids=["missing", "damaged"])
+def test_without_images_csv_a_line_says_that_images_trained_on_are_not_found(
+    content: bytes | None, form: list[str], folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(folder, tmp_path / "run")
+    call_copycat("evaluate", run, "data=folder", f"data.root={tiny}", *form)
+    assert "trained on" not in capsys.readouterr().err
+    (run / "images.csv").unlink()
+    if content is not None:
+        (run / "images.csv").write_bytes(content)
+    call_copycat("evaluate", run, "data=folder", f"data.root={tiny}", *form)
+    line = f"{run / 'images.csv'}: missing or damaged; whether images were also trained on cannot be checked"
+    assert capsys.readouterr().err.splitlines().count(f"copycat: {line}") == 1
+
+
 def test_averages_are_over_the_classes_that_have_images() -> None:
     probability = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
     rows = {

@@ -13,6 +13,9 @@ from copycat.deploy.class_report import make_class_reports, print_class_reports
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.deploy.evaluation import Evaluation, evaluate_parts
 from copycat.records.calibration_file import FILE
+from copycat.records.image_index import FILE as IMAGES
+from copycat.records.image_index import read_images
+from copycat.records.run_loader import Opened
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
 from copycat.tables.statistics import describe_mcnemar, format_number
 from copycat.training.summary import score_note
@@ -28,6 +31,7 @@ MULTI_LABEL_INTERVAL_NOTE = "95 % interval: of exact_match by Clopper-Pearson, o
 def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int = 1, calibrated: bool = True) -> None:
     """Print the metrics to standard output; for `views` and `calibrated` see `open_predictor`."""
     report_foreign_calibrations(arguments.runs if calibrated else ())
+    _report_missing_images(arguments.runs)
     if arguments.is_one_run:
         (run,) = arguments.runs
         evaluation = evaluate_parts(run, arguments.overrides, views=views, calibrated=calibrated)
@@ -52,6 +56,14 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
         for one in comparisons:
             difference = describe_mcnemar("the ensemble", one.member, one.ensemble_alone, one.member_alone)
             print_line(f"{one.part}: {difference}")
+
+
+def _report_missing_images(runs: Sequence[Opened]) -> None:
+    """Say on standard error which runs have no readable images.csv, by which images that were trained on are found."""
+    for run in runs:
+        if read_images(run.folder) is None:
+            reason = "missing or damaged; whether images were also trained on cannot be checked"
+            print_line(f"copycat: {run.user_path / IMAGES}: {reason}", error=True)
 
 
 def _write(
