@@ -57,7 +57,8 @@ def describe_best(result: BestResult) -> str:
     if not result.is_final:
         reason = "the search has not ended" if result.failed is None else "its training on all images failed"
         return f"{chosen} so far, trained on two thirds of the images: {reason}"
-    return f"{chosen}, of {pluralize(len(plan.admitted or plan.names), 'candidate')}, trained on {plan.images} images"
+    images = pluralize(result.run.manifest["data"]["images"]["train"], "image")
+    return f"{chosen}, of {pluralize(len(plan.admitted or plan.names), 'candidate')}, trained on {images}"
 
 
 def describe_figures(result: BestResult) -> Iterator[str]:
