@@ -201,6 +201,21 @@ def test_a_wrong_call_is_a_line_and_writes_nothing(
     assert not (folder / "calibration.json").exists()
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "other bytes", "folder"])
+def test_a_run_whose_weights_are_damaged_is_refused_and_nothing_is_written(
+    damage: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = folder / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    if damage == "folder":
+        weights.mkdir()
+    else:
+        weights.write_bytes({"empty": b"", "cut": content[:-8], "other bytes": bytes(range(256)) * 9}[damage])
+    assert f"copycat: {weights}: expected weights as safetensors; " in refuse(folder, capsys=capsys)
+    assert not (folder / "calibration.json").exists()
+
+
 def test_a_table_says_that_validation_images_may_have_chosen_before(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from copycat.deploy.calibration_rows import MetricRow, measure
 from copycat.deploy.calibration_sample import Sample
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, make_sets
 from copycat.deploy.label_thresholds import cross_fit, fit_thresholds, measure_decisions
-from copycat.deploy.predictor import Decisions
+from copycat.deploy.predictor import Decisions, open_predictor
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.calibration_file import Calibration, write_calibration
 from copycat.records.digests import digest_file
@@ -64,8 +64,12 @@ def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
     """Fit a calibration, check it by groups of its images, and write calibration.json into each of its runs.
 
     Raises:
-        UserError: where predictions cannot be read, there are too few images, or a folder cannot be written to.
+        UserError: where a run cannot predict, predictions cannot be read, there are too few images, or a folder cannot
+            be written to.
     """
+    for run in plan.runs:
+        with open_predictor(run, calibrated=False):  # refuses damaged weights
+            pass
     sample = plan.read_sample()
     if sample.label.ndim == 2:
         return _calibrate_thresholds(plan, sample)
