@@ -189,6 +189,7 @@ def test_a_run_on_all_images_is_calibrated_by_the_folds_of_its_configuration(
         ("--class dog", "--class: expected --recall, --cost-fp or --cost-fn beside it; got none"),
         ("--costs [[0,1]]", "--costs: expected 2 rows of 2 numbers, in the order cat, dog; got [[0,1]]"),
         ("--costs nowhere.json", "--costs: expected a matrix such as '[[0,1],[5,0]]', or a file of it; no such file"),
+        ("--sets lac", "--sets: expected --coverage SHARE beside it; got none. Type --coverage 0.9 --sets lac."),
         ("--half --validation", "--validation: expected alone; got also --half"),
         ("--out-of-fold nowhere", "nowhere: expected a completed run, or a folder of them; got none"),
     ],

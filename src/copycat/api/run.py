@@ -207,7 +207,7 @@ class Run:
         recall: float | None = None,
         positive: str | None = None,
         costs: Sequence[Sequence[float]] | None = None,
-        sets: Literal["lac", "aps"] = "lac",
+        sets: Literal["lac", "aps"] | None = None,
     ) -> Table:
         """Fit a temperature, write it beside the weights, and return the figures by which it was checked.
 
@@ -220,7 +220,7 @@ class Run:
             recall: of the class `positive`, by default the second of two, which a threshold is chosen for.
             positive: the name of a class.
             costs: of predicted classes (columns) by true class (rows); the cheapest is predicted.
-            sets: kind of the sets.
+            sets: kind of the sets; None: lac.
 
         Raises:
             UserError: where there are too few images, or the predictions cannot be read.

@@ -90,8 +90,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add(
         "--sets",
         choices=["lac", "aps"],
-        default="lac",
-        help="lac: the smallest sets on average; aps: larger sets for harder images (default: lac)",
+        help="kind of --coverage's sets; lac: the smallest on average; aps: larger for harder images (default: lac)",
     )
     add("--json", dest="form", action="store_const", const="json", default="table", help="print JSON")
     return parser

@@ -37,7 +37,7 @@ def make_request(
     recall: float | None = None,
     positive: str | None = None,
     coverage: float | None = None,
-    sets: SetKind = "lac",
+    sets: SetKind | None = None,
     multi_label: bool = False,
 ) -> CalibrationRequest:
     """Make a request from the flags of `copycat calibrate`; none goes with images that may have several classes.
@@ -47,7 +47,12 @@ def make_request(
     """
     has_pair = cost_fp is not None or cost_fn is not None
     if multi_label:
-        flags = {**_decision_flags(has_pair, costs, recall), "--class": positive, "--coverage": coverage}
+        flags = {
+            **_decision_flags(has_pair, costs, recall),
+            "--class": positive,
+            "--coverage": coverage,
+            "--sets": sets,
+        }
         if stated := [flag for flag, value in flags.items() if value]:
             raise UserError(
                 f"{stated[0]}: expected a run on images of one class each; these may have several, and each class"
@@ -65,12 +70,14 @@ def make_request(
         flag = "--recall" if recall is not None else "--cost-fp" if cost_fp is not None else "--cost-fn"
         more = "" if recall is not None else ", or --costs with a matrix"
         raise UserError(f"{flag}: expected --class beside it{more}, as there are {len(classes)} classes; got none.")
+    if sets is not None and coverage is None:
+        raise UserError(f"--sets: expected --coverage SHARE beside it; got none. Type --coverage 0.9 --sets {sets}.")
     label = 1 if positive is None else list(classes).index(positive)
     matrix = _read_costs(costs, classes) if costs is not None else None
     if has_pair:
         false_positive, false_negative = (1.0 if cost is None else cost for cost in (cost_fp, cost_fn))
         matrix = _pair_costs(len(classes), label, false_positive, false_negative)
-    return CalibrationRequest(costs=matrix, recall=recall, positive=label, coverage=coverage, sets=sets)
+    return CalibrationRequest(costs=matrix, recall=recall, positive=label, coverage=coverage, sets=sets or "lac")
 
 
 def _decision_flags(has_pair: bool, costs: str | None, recall: float | None) -> Mapping[str, bool]:
