@@ -19,6 +19,7 @@ from copycat.records.run_loader import open_run
 from copycat.reruns.comparison import compare
 from copycat.training.train import train
 from tests.support.commands import call_copycat
+from tests.support.images import write_image_folder
 from tests.support.runs import compose_quickly
 
 CLASSES = ["red", "green", "blue"]
@@ -163,6 +164,17 @@ def test_trials_of_a_pack_have_the_metrics_of_runs_alone(patches: Path, tmp_path
 def test_what_needs_one_class_an_image_is_refused_in_one_line(more: str, line: str, patches: Path) -> None:
     with pytest.raises(UserError, match=f"^{line}"):
         train(compose_quickly(words(patches, more)))
+
+
+def test_other_data_of_one_class_an_image_are_refused_with_what_to_type(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image_folder(tmp_path, classes={"red": 0, "green": 60, "blue": 120}, parts={"": 2}, levels=40)
+    call_copycat("evaluate", run, "data=folder", f"data.root={tmp_path}", status=2)
+    error = capsys.readouterr().err
+    assert "data=folder: expected images of several classes each, as the run's; got one. Type data=folder" in error
+    call_copycat("evaluate", run, "data=folder", f"data.root={tmp_path}", "data.multi_label=true")
+    assert "exact_match" in capsys.readouterr().out
 
 
 def test_the_loss_of_several_classes_is_refused_for_one(tiny: Path) -> None:

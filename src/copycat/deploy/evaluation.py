@@ -33,6 +33,14 @@ BATCH = 256
 ACCURACIES = ("accuracy", "balanced_accuracy")
 """Metrics that are also reported without images trained on, and for each member of an ensemble."""
 
+LABEL_MISMATCHES = {
+    False: "expected images of one class each, as the run's; got several. Leave out data.multi_label,"
+    " data.label_columns and data.label_separator.",
+    True: "expected images of several classes each, as the run's; got one. Type data=folder data.multi_label=true, or"
+    " data=csv with data.label_columns or data.label_separator.",
+}
+"""Errors of data whose images have one class each, or several, by whether the run's may have several."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -221,8 +229,7 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
             f" Name the {'sub-folders' if 'data=folder' in overrides else 'classes'} so."
         )
     if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
-        got = "one" if predictor.is_multi_label else "several"
-        raise UserError(f"{overrides[0]}: expected images with as many classes each as the run's; these have {got}.")
+        raise UserError(f"{overrides[0]}: {LABEL_MISMATCHES[predictor.is_multi_label]}")
     label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
     return {
         name if len(parts) > 1 else "all": (part, _labels_of_run(part, label_of_run, len(predictor.classes)))
