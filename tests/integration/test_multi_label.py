@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,18 @@ def test_the_report_counts_each_class_and_has_no_confusion_matrix(run: Path, tmp
     assert "Classes (validation)" in page
     assert "present: not predicted" in page
     assert "Confusion matrix" not in page
+
+
+def test_tables_give_its_accuracy_no_wilson_interval(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copies = [shutil.copytree(run, tmp_path / name) for name in ("one", "other")]
+    call_copycat("runs", tmp_path)
+    call_copycat("compare", *copies)
+    out = capsys.readouterr().out
+    assert "val/accuracy" in out
+    assert "Wilson" not in out
+    assert "majority baseline:" not in out
 
 
 def test_a_rerun_and_an_interrupted_run_that_is_resumed_have_the_same_bits(

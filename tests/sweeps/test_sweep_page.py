@@ -78,3 +78,11 @@ def test_settings_of_a_sweeper_are_shown_as_a_user_types_them(tmp_path: Path) ->
     found = parse_html(make_sweep_page(write_sweep_folder(tmp_path, TRIALS, space=space)).html())
     assert ["hydra.sweeper.sampler", "{seed: null, group: true}"] in found.rows
     assert ["model", "[1,2],shallow"] in found.rows
+
+
+def test_trials_on_images_of_several_classes_have_no_wilson_interval(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(tmp_path, [], space={"optimizer.lr": "interval(0,1)"})
+    write_trial_folder(sweep, 0, {"optimizer.lr": 0.1}, status="completed", val_loss=0.1)
+    data = {"images": {"val": 50}, "multi_label": True}
+    write_run(sweep / "0", final={"val/accuracy": 0.8}, best={"val/accuracy": 0.8}, data=data)
+    assert "Wilson" not in make_sweep_page(sweep).html()

@@ -15,7 +15,7 @@ def test_a_row_is_that_of_its_version(tmp_path: Path) -> None:
     write_run(folder, overrides=words, final={"val/accuracy": 0.8}, best={"val/loss": 0.25}, data=data)
     change_manifest(folder, lambda manifest: manifest["request"].update(copy_of={"folder": "first"}))
     row = make_row(read_record(folder), tmp_path)
-    assert ROW_VERSION == 1
+    assert ROW_VERSION == 2
     low, high = row["accuracy_low"], row["accuracy_high"]
     assert (round(low, 4), round(high, 4)) == (0.6696, 0.8876)  # as statsmodels computes it
     assert [*row.items()] == [
@@ -43,3 +43,12 @@ def test_a_row_is_that_of_its_version(tmp_path: Path) -> None:
         ("best/epoch", 1),
         ("best/val/loss", 0.25),
     ]
+
+
+def test_a_run_on_images_of_several_classes_has_no_interval_of_its_accuracy_and_no_majority_baseline(
+    tmp_path: Path,
+) -> None:
+    """Its accuracy is a share of pairs of an image and a class."""
+    data = {"images": {"val": 50}, "majority": {"val": 0.66}, "multi_label": True}
+    write_run(tmp_path / "run", final={"val/accuracy": 0.8}, data=data)
+    assert not {"accuracy_low", "accuracy_high", "majority"} & make_row(read_record(tmp_path / "run"), tmp_path).keys()

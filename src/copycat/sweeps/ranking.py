@@ -66,11 +66,12 @@ def _mean_cell(one: Configuration, name: str) -> str:
 
 
 def _accuracy_interval(row: RunRow, records: Mapping[str, RunRecord]) -> tuple[float, float, float] | None:
-    """Return the accuracy at the best epoch and its interval; None where accuracy or number of images is unknown."""
+    """Return the accuracy at the best epoch and its interval; None where unknown, or of several classes per image."""
     record = records.get(row["folder"])
-    images = record.manifest["data"]["images"].get("val") if record and record.manifest else None
+    data = record.manifest["data"] if record and record.manifest else {}
+    images = data.get("images", {}).get("val")
     share = row.get(f"best/{ACCURACY}", row.get(f"final/{ACCURACY}"))
-    if not images or share is None or not 0 <= share <= 1:
+    if not images or share is None or not 0 <= share <= 1 or data.get("multi_label"):
         return None
     return (share, *wilson_interval(share, images))
 

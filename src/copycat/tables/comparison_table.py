@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from copycat.config.metric_names import Nodes
 from copycat.config.printable import csv_text, print_line, printable
 from copycat.tables.comparison import ComparisonLine, RunComparison
-from copycat.tables.render import csv_cell, print_table, value_cell, wide_console, write_json
+from copycat.tables.render import csv_cell, format_interval, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import (
     CLOSE,
     describe_mcnemar,
@@ -18,7 +18,6 @@ from copycat.tables.statistics import (
     mcnemar_p_value,
     natural_direction,
     reject_by_holm,
-    wilson_interval,
 )
 
 if TYPE_CHECKING:
@@ -75,11 +74,9 @@ def assess_accuracies(compared: RunComparison) -> Certainty:
     """Compute the intervals of the validation accuracies, and test those of runs on the same images."""
     sentences, intervals = [], []
     for name, row in compared.rows.items():
-        images = (compared.manifests.get(name) or {}).get("data", {}).get("images", {}).get("val")
-        share = row.get(f"final/{ACCURACY}")
-        if images and share is not None and 0 <= share <= 1:
-            low, high = wilson_interval(share, images)
-            intervals.append(f"{printable(name)}: {format_number(share)} ({low:.2f} to {high:.2f}, {images} images)")
+        if "accuracy_low" in row:
+            share, images = row[f"final/{ACCURACY}"], compared.manifests[name]["data"]["images"]["val"]
+            intervals.append(f"{printable(name)}: {format_number(share)} ({format_interval(row)}, {images} images)")
     if intervals:
         sentences.append(f"{ACCURACY} with its 95 % interval (Wilson): {'; '.join(intervals)}")
     correct = _read_correct(compared)

@@ -40,7 +40,7 @@ MAX_BYTES = 2**30
 CACHED_KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "error", "started", "ended", "seconds"),
     "request": ("experiment", "overrides", "copy_of"),
-    "data": ("source", "synthetic", "images", "majority", "warnings"),
+    "data": ("source", "synthetic", "images", "multi_label", "majority", "warnings"),
     "results": ("epochs", "parameters", "final", "best"),
 }
 """Parts of a manifest that are cached."""

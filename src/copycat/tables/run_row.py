@@ -15,11 +15,11 @@ RunRow = Mapping[str, Any]
 """Values by name: `status` and the like, config keys as `optimizer.lr`, metrics of the final weights as
 `final/val/loss`, those of the best epoch as `best/val/loss`, and objectives of a sweep by their own names. The 95 %
 interval of `final/val/accuracy` is `accuracy_low` to `accuracy_high`, and its baseline `majority`: the accuracy of
-always predicting the most frequent class."""
+always predicting the most frequent class. Runs on images of several classes have neither."""
 REPEATS = ("seed", "data.fold", "data.split_seed")
 """Keys whose values repeat a configuration, and do not make another one."""
 METRIC_PREFIXES = FINAL, BEST = "final/", "best/"
-ROW_VERSION = 1
+ROW_VERSION = 2
 """Version of what `make_unplaced_row` returns for a record: raise it with any change, since rows are cached."""
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 
@@ -89,8 +89,8 @@ def _name_below(folder: Path, root: Path) -> str:
 
 def _accuracy_context(accuracy: float | None, data: Mapping[str, Any]) -> dict[str, Any]:
     images = data.get("images", {}).get("val")
-    if accuracy is None or not images or not 0 <= accuracy <= 1:
-        return {}
+    if accuracy is None or not images or not 0 <= accuracy <= 1 or data.get("multi_label"):
+        return {}  # of several classes per image it is a share of pairs of an image and a class, which are dependent
     low, high = wilson_interval(accuracy, images)
     return {"accuracy_low": low, "accuracy_high": high, "majority": data.get("majority", {}).get("val")}
 
