@@ -16,6 +16,7 @@ from copycat.sweeps.job import Job
 from copycat.sweeps.search.objectives import rank_key
 from copycat.sweeps.sweep_file import TIME_KEY
 from copycat.tables.statistics import Direction
+from copycat.training.stopping import TIME_LIMIT
 
 PRINT_INTERVAL = 10.0
 """Seconds between two lines without a terminal."""
@@ -66,7 +67,8 @@ class ProgressDisplay:
 
     def count(self, trial: Trial) -> None:
         """Count a trial that ended, and keep it if it is the best."""
-        self.counts[trial.status] += 1
+        is_out_of_time = trial.status == "failed" and (trial.error or "").startswith(TIME_LIMIT)
+        self.counts[OUT_OF_TIME if is_out_of_time else trial.status] += 1
         if trial.status == "completed" and self.objectives:
             self.best = min(filter(None, (self.best, trial)), key=lambda one: rank_key(one, self.objectives))
 
@@ -122,7 +124,9 @@ class ProgressDisplay:
             print_line(f"trials {done}/{self.total}: {self.status_text}", error=True)
 
 
-STATUS_LABELS = {"completed": "done", "pruned": "pruned", "failed": "failed"}
+OUT_OF_TIME = "out of time"
+"""Label of trials that failed by `sweep.max_seconds`."""
+STATUS_LABELS = {"completed": "done", "pruned": "pruned", "failed": "failed", OUT_OF_TIME: OUT_OF_TIME}
 
 
 def format_clock(seconds: float) -> str:
