@@ -130,6 +130,10 @@ def test_a_key_without_a_default_that_some_trial_lacks_is_named() -> None:
         (["seed=1,2", "optimizer.lr=1,2,3", "sweep.zip=[seed,optimizer.lr]"], "expected as many values of each"),
         (["sweep.objective=test/accuracy", "seed=1,2"], "test metrics cannot be used to select trials"),
         (["sweep.direction=up", "seed=1,2"], "sweep.direction: expected"),
+        (
+            ["model=logistic,shallow", "seed=1,2", "+sweep.when.seed='model=shalow'"],
+            "sweep.when.seed: expected one of the sweep's values of model: logistic, shallow; got 'shalow'.",
+        ),
         (["optimizer.lr=interval(0,1)"], "For a search, type hydra/sweeper=optuna"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
 
 from copycat.config.dotted_keys import flatten
 from copycat.config.errors import UserError
@@ -12,7 +13,7 @@ from copycat.config.options import is_option
 from copycat.config.overrides import expand_values, input_lines, parse_overrides
 from copycat.config.rules import COST_OBJECTIVES
 from copycat.config.search_space import Axis, Condition, SearchSpace
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.suggestions import did_you_mean, format_value, one_of
 
 
 def build_search_space(
@@ -77,8 +78,19 @@ def _parse_condition(key: str, text: str, axes: Mapping[str, Axis], loader: Conf
             raise UserError(
                 f"sweep.when.{key}: expected keys that vary, as {one_of(axes)}; got {name!r}.{did_you_mean(name, axes)}"
             )
-    values = [parse_overrides([word], loader)[0].value() for word in expand_values(other)]
+    values, axis = _parse_values(other, loader), axes[other.key_or_group]
+    valid = [] if axis.interval else _parse_values(axis.override, loader)
+    if valid and not any(value in valid for value in values):
+        names = [str(value) for value in valid]
+        raise UserError(
+            f"sweep.when.{key}: expected one of the sweep's values of {axis.name}: {one_of(names)};"
+            f" got {', '.join(map(format_value, values))}.{did_you_mean(str(values[0]), names)}"
+        )
     return Condition(other.key_or_group, values)
+
+
+def _parse_values(override: Override, loader: ConfigLoaderImpl) -> list[Any]:
+    return [parse_overrides([word], loader)[0].value() for word in expand_values(override)]
 
 
 def check_search(sweeper: Mapping[str, Any], settings: Mapping[str, Any], space: SearchSpace) -> None:
