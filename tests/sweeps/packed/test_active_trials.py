@@ -73,6 +73,22 @@ def test_early_stopping_ends_each_trial_where_it_ends_alone(tiny: Path, tmp_path
     assert_losses_agree(packed, alone, range(4), rel=1e-4)
 
 
+def test_the_best_checkpoint_has_the_state_that_early_stopping_has_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ("callbacks=[default,early_stopping]", "optimizer=adam", "optimizer.lr=0.3,0.5", "trainer.max_epochs=20")
+    packed, alone = (
+        run_sweep(*words, *more, data=tiny, at=tmp_path / name) for name, more in {"a": [PACKED], "b": []}.items()
+    )
+    for number in map(str, range(2)):
+        of_pack, of_run = (
+            torch.load(at / number / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
+            for at in (packed, alone)
+        )
+        key = next(key for key in of_run if key.startswith("EarlyStopping"))
+        best = of_pack[key].pop("best_score"), of_run[key].pop("best_score")
+        torch.testing.assert_close(*best, rtol=1e-4, atol=0)
+        assert of_pack[key] == of_run[key]
+
+
 class SlowDisk(ThreadPoolExecutor):
     """Write with a delay."""
 

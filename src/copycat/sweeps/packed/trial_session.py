@@ -131,16 +131,17 @@ class TrialSession:
             self.scheduler.step(to_scalar_tensor(self.metrics[self.scheduler_monitor]))
         if not validated:
             return None
+        stops: str | None = None
+        for callback in self.checkpoints.early_stops:  # Lightning calls checkpoints last, whose states have this epoch
+            stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
+            if stop:
+                callback.stopped_epoch = epoch
+                stops = stops or reason or "early stopping"
         best = self.checkpoints.best
         due = best is not None and best.monitor in self.metrics and (epoch + 1) % best.every_n_epochs == 0
         if best is not None and due and best.is_better(to_scalar_tensor(self.metrics[best.monitor])):
             self.checkpoints.new_best = self._state(epoch + 1, finished=False)
-        for callback in self.checkpoints.early_stops:
-            stop, reason = check_early_stopping(callback, to_scalar_tensor(self.metrics[callback.monitor]))
-            if stop:
-                callback.stopped_epoch = epoch
-                return reason or "early stopping"
-        return None
+        return stops
 
     def save(self, epoch: int) -> None:
         """Write the best checkpoint if there is a new one, and the last.
