@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 
 from copycat.config.errors import UserError
+from copycat.records.run_folder import read_manifest
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.trial_folder import write_first_record
+from tests.support.packs import run_sweep
 from tests.support.search import finish_trial, start_search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
@@ -26,6 +29,16 @@ def test_running_trials_are_finished_in_a_restored_study(tmp_path: Path) -> None
     assert [(job.number, job.values) for job in left] == [(0, jobs[0].values), (2, jobs[2].values)]
     assert [trial.state.name for trial in again.study.trials] == ["RUNNING", "COMPLETE", "RUNNING"]
     assert [trial.params["model"] for trial in again.study.trials] == [job.values["model"] for job in jobs]
+
+
+def test_a_study_has_the_violations_of_each_trial_without_a_warning(tiny: Path, tmp_path: Path) -> None:
+    words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "model=shallow", "model.hidden=[1],[9]")
+    constraint = "parameters<=500"
+    folder = run_sweep(*words, f"sweep.constraints=['{constraint}']", "trainer.max_epochs=1", data=tiny, at=tmp_path)
+    (study,) = optuna.get_all_study_summaries(open_storage(None, folder))
+    trials = optuna.load_study(study_name=study.study_name, storage=open_storage(None, folder)).trials
+    sizes = [read_manifest(folder / str(number))["results"]["parameters"] for number in range(3)]
+    assert [trial.constraints for trial in trials] == [{constraint: size - 500.0} for size in sizes]
 
 
 def test_text_for_a_number_in_the_journal_is_not_run(tmp_path: Path) -> None:

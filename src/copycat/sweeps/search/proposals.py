@@ -21,7 +21,6 @@ from copycat.sweeps.search.parameters import draw_overrides, make_parameters
 from copycat.sweeps.search.storage import flushed_once
 from copycat.sweeps.search.study import (
     OWNER,
-    VIOLATIONS,
     SamplerFactory,
     get_running_trial,
     get_trial,
@@ -110,7 +109,8 @@ class Search:
         if self.constraints and trial.status != "failed":
             folder = self.folder / str(trial.number)
             metrics = read_values(folder, read_manifest(folder), self.wanted)
-            running.set_user_attr(VIOLATIONS, list(compute_violations(self.constraints, metrics).values()))
+            for constraint, violation in compute_violations(self.constraints, metrics).items():
+                running.set_constraint(constraint, violation)
         if trial.error:
             running.set_user_attr("error", trial.error)
         values = list(trial.objectives.values()) if trial.status == "completed" else None

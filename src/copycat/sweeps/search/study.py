@@ -28,8 +28,6 @@ from copycat.training.stopping import Pruner
 _KEY = "hydra.sweeper.sampler"
 OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
-VIOLATIONS = "violations"
-"""User attribute of a trial: violation of each constraint."""
 PACKAGES = {"GPSampler": "scipy", "QMCSampler": "scipy", "WilcoxonPruner": "scipy", "CmaEsSampler": "cmaes"}
 """Optuna's class: an optional package that it needs, and imports only after the first trials."""
 
@@ -104,12 +102,8 @@ class SamplerFactory:
         target = import_target(_KEY, self._node["_target_"])
         self._takes = signature_keys(target)
         self._more: dict[str, Any] = {}
-        if constrained:
-            if "constraints_func" not in self._takes:
-                raise UserError(
-                    "sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints."
-                )
-            self._more["constraints_func"] = lambda trial: trial.user_attrs.get(VIOLATIONS, [])
+        if constrained and "constraints_func" not in self._takes:
+            raise UserError("sweep.constraints: expected hydra/sweeper/sampler=tpe or gp, which know of constraints.")
         self._build(build_target, 0)
         self._tpe: Any = None
         if target is TPESampler and "seed" in self._node and HAS_KNOWN_PARTS:
