@@ -249,6 +249,22 @@ def test_a_tolerance_accepts_a_distance_and_says_so(
     assert re.fullmatch(r"within 0.01: 4 epochs, \d+ tensors; largest distance \S+, .+", line)
 
 
+def test_no_tolerance_that_failed_is_named_for_a_trial_of_a_pack(
+    tiny: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_folder(data=tiny, at=tmp_path)
+    change_manifest(folder, lambda manifest: manifest["provenance"].update(pack=[0, 1]))
+    edit_config(folder, r"^  lr: .*$", "  lr: 0.5")
+    found = rerun(open_recorded(folder), say=said.append)
+    assert [line for line in said if "pack" in line] == [
+        "differs from the original: pack: trained as one of 2 in a pack → alone: the same up to rounding"
+    ]
+    assert report_rerun(found, capsys)[1][-1].endswith("type --tolerance 1e-4")
+    last = report_rerun(found, capsys, tolerance=1e-4)[1][-1]
+    assert "--tolerance" not in last
+    assert last.endswith("compare the losses")
+
+
 def test_a_check_trains_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train_folder(data=tiny, at=tmp_path)
     assert print_check(current_differences(open_recorded(folder)))

@@ -126,7 +126,7 @@ def _pack(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     packs = [inputs.provenance.get("pack") for inputs in (before, after)]
     old, new = (f"as one of {len(p)} in a pack" if isinstance(p, list) and p else "alone" for p in packs)
     if old != new:
-        yield Cause("pack", f"trained {old} → {new}: to rounding the same, as with --tolerance 1e-4")
+        yield Cause("pack", f"trained {old} → {new}: the same up to rounding")
 
 
 def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:

@@ -22,6 +22,12 @@ SUSPECTS = (
     " driver or firmware of an accelerator, code outside the package, or memory."
 )
 
+IN_PACK = "to compare with a trial of a pack, type --tolerance 1e-4"
+RANKS = (
+    "of a trial of a pack, scores by the order of predictions (AUROC, accuracy) may differ by an image or a pair of"
+    " images with nearly equal predictions: compare the losses"
+)
+
 
 def print_rerun(rerun: Rerun, *, tolerance: float | None) -> bool:
     """Print the verdict to standard output, and return whether the copy agrees with the original.
@@ -39,6 +45,8 @@ def print_rerun(rerun: Rerun, *, tolerance: float | None) -> bool:
         print_line(f"within {tolerance:g}: {description}; {_largest(comparison.differences)}")
         return True
     shown = [*_first_difference(differences[0]), *_totals(comparison), *_causes(rerun.causes)]
+    if any(cause.kind == "pack" for cause in rerun.causes):
+        shown.append(_line(IN_PACK if tolerance is None else RANKS))
     _print(shown)
     return False
 
