@@ -133,6 +133,7 @@ NO_TORCH = {
     "train callbacks.best.monitor=val/accuracy": "callbacks.best.mode: expected max, as val/accuracy is monitored",
     "train +trainer.logger=false": "trainer.logger: expected nothing, as Copycat sets it",
     "train trainer.devices=2": "trainer.devices: expected 1 without ranks; got 2. Type trainer=ddp.",
+    "train trainer=ddp trainer.devices=[0,1] trainer.accelerator=cpu": r"got \[0, 1\]. Type trainer.devices=2.",
     "train +trainer.num_nodes=2": "trainer.num_nodes: expected 1 without ranks",
     "train trainer._target_=mine.Trainer +trainer.num_nodes=2": "trainer.num_nodes: expected 1 without ranks",
     "train trainer.precision=16-mixed trainer.accelerator=cpu": "no float16 on the CPU; .*Type .*=bf16-mixed",

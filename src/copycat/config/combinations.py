@@ -55,6 +55,11 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
         value = trainer.get(key)
         if (len(value) if isinstance(value, list) else value) not in (None, 1):
             yield f"trainer.{key}: expected 1 without ranks; got {format_value(value)}. Type trainer=ddp."
+    if isinstance(devices := trainer.get("devices"), list) and trainer.get("accelerator") == "cpu":
+        yield (
+            f"trainer.devices: expected a number of processes on a CPU; got {format_value(devices)}."
+            f" Type trainer.devices={len(devices)}."
+        )
     if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
         yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
     if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu" and _is_lightnings(trainer):
