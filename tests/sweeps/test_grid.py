@@ -56,7 +56,9 @@ def test_a_grid_typed_in_another_order_is_resumed(tmp_path: Path) -> None:
 def test_a_grid_that_was_changed_on_purpose_runs_its_new_trials(tmp_path: Path) -> None:
     _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 2)
     _run(compose_sweep(["seed=0,1,2", "optimizer.lr=0.1"]), tmp_path, 1, end=False)
-    jobs = _run(compose_sweep(["seed=2,1,5,6", "optimizer.lr=0.5"]), tmp_path)
+    changed = compose_sweep(["seed=2,1,5,6", "optimizer.lr=0.5"])
+    jobs = _run(changed, tmp_path)
     assert [(job.values["seed"], job.number) for job in jobs] == [(2, 2), (5, 4), (6, 3)]
     assert "optimizer.lr=0.1" in jobs[0].overrides  # begun with that
+    assert Grid(changed.space, tmp_path).total == len(list(tmp_path.iterdir())) == 5  # seed=0 is in the grid no longer
     assert "optimizer.lr=0.5" in jobs[1].overrides

@@ -52,7 +52,7 @@ class SweepFile:
     sweeper: str
     """`grid`, `optuna` or `best`, or `race` of the one that a sweep holds between its best configurations."""
     trials: int
-    """Number of trials requested."""
+    """Number of trials requested, with recorded ones that an earlier start requested."""
     objectives: dict[str, Direction]
     """Metrics that rank the trials, the most important first, with their directions."""
     varies: list[str]

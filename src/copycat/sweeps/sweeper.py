@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from copycat.sweeps.progress_display import ProgressDisplay
 from copycat.sweeps.race.session import RaceSession
 from copycat.sweeps.search.objectives import get_objectives
 from copycat.sweeps.start import record_end
-from copycat.sweeps.sweep_file import TIME_KEY, has_race, read_own_sweep
+from copycat.sweeps.sweep_file import TIME_KEY, has_race, read_own_sweep, write_sweep
 from copycat.training.signals import ending_signals
 
 
@@ -124,12 +125,16 @@ def _run_trials(
         ).run()
     source: TrialSource
     if recorded.sweeper == "grid":
-        source = Grid(space, folder)
+        source = grid = Grid(space, folder)
+        total = grid.total
     else:
         from copycat.sweeps.search.proposals import Search
 
         source = Search(space, folder, sweeper, settings, owner=recorded.id)
-    with ProgressDisplay(folder, recorded.trials, get_objectives(settings)) as display:
+        total = max(recorded.trials, len(list(read_records(folder))))
+    if total != recorded.trials:
+        write_sweep(folder, replace(recorded, trials=total))
+    with ProgressDisplay(folder, total, get_objectives(settings)) as display:
         for trial in read_ended_trials(folder):
             display.count(trial)
         runner = Runner(source, folder, max_failures=settings["max_failures"], display=display, budget=budget)
@@ -179,19 +184,25 @@ class Grid:
     def __init__(self, space: SearchSpace, folder: Path) -> None:
         """Read the records of the sweep's folder."""
         self._space, self._folder = space, folder
-        self._left = self._jobs(list(read_records(folder)))
+        known = list(read_records(folder))
+        matched = self._match(known)
+        self.total = len(known) + sum(trial is None for _, trial in matched)
+        """Number of trials, with recorded ones of values that the grid has no longer."""
+        self._left = self._jobs(known, matched)
 
-    def _jobs(self, known: Sequence[Trial]) -> Iterator[Job]:
+    def _match(self, known: Sequence[Trial]) -> Sequence[tuple[Sequence[str], Trial | None]]:
         """Match recorded trials by their values, since the order of the grid may have changed or be shuffled."""
         trials: dict[frozenset[str], list[Trial]] = {}
         keys = {axis.override.get_key_element() for axis in self._space.axes.values()}
         for one in known:
             overrides = frozenset(word for word in one.overrides if word.partition("=")[0] in keys)
             trials.setdefault(overrides, []).append(one)
-        grid = [
+        return [
             (combination, same.pop(0) if (same := trials.get(frozenset(combination))) else None)
             for combination in self._space.grid()
         ]
+
+    def _jobs(self, known: Sequence[Trial], grid: Sequence[tuple[Sequence[str], Trial | None]]) -> Iterator[Job]:
         used = {one.number for one in known}
         new = {place for place, (_, trial) in enumerate(grid) if not trial}
         free_numbers = (number for number in count() if number not in used | new)
