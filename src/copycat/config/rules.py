@@ -27,6 +27,7 @@ from copycat.config.rule_builders import (
     number,
     optional,
 )
+from copycat.config.suggestions import one_of
 
 MAX_DEVICES, MAX_NODES = 256, 2**16
 """Largest numbers of devices of a host, and of hosts."""
@@ -39,6 +40,8 @@ NAMED_TARGET_GROUPS = ("callbacks", "logger", "metrics")
 """Groups that hold any number of targets, each under a name."""
 METRICS = ("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc")
 """Metrics that every run has; those of the group `metrics` come on top."""
+DEFAULT_METRIC = "val/loss"
+"""Metric by which conf/ chooses, named first where a list of metrics is abbreviated."""
 MODE = choice("min", "max")
 SCHEDULERS = ("scheduler", "scheduler.first", "scheduler.second")
 """Nodes of schedulers: the scheduler, and those of a sequence."""
@@ -56,13 +59,14 @@ def _metric(*costs: str, measured: Collection[str]) -> Rule:
     """
     names = (f"{stage}/{metric}" for stage in ("train", "val") for metric in dict.fromkeys([*METRICS, *measured]))
     rule = choice("train/loss_mean", *names, *costs)
+    others = one_of((name for name in rule.options if name != DEFAULT_METRIC), most=15)
 
     def allows(value: Any) -> bool:
         stage, _, rest = str(value).partition("/")
         metric, _, label = rest.partition("/")
         return rule.allows(value) or (stage in ("train", "val") and metric in measured and label != "")
 
-    return replace(rule, allows=allows)
+    return replace(rule, words=f"one of {DEFAULT_METRIC}, {others}", allows=allows)
 
 
 def _constraint(objective: Rule) -> Rule:
@@ -83,7 +87,10 @@ def metric_rules(measured: tuple[str, ...] = ()) -> Mapping[str, Rule]:
     monitor, objective = _metric(measured=measured), _metric(*COST_OBJECTIVES, measured=measured)
     return {
         "sweep.objective": any_of(objective, list_of(objective, "a list of them, as [val/auroc,parameters]", least=1)),
-        "sweep.constraints": list_of(_constraint(objective), "a list as ['val/recall>=0.8','parameters<=10000']"),
+        "sweep.constraints": replace(
+            list_of(_constraint(objective), "a list as ['val/recall>=0.8','parameters<=10000']"),
+            options=objective.options,
+        ),
         **{f"{key}.monitor": monitor for key in SCHEDULERS},
         "callbacks.*.monitor": optional(monitor),
     }

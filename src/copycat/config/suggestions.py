@@ -25,11 +25,16 @@ def nearest_word(word: str, words: Iterable[str]) -> str | None:
 
 
 def _similarity(a: str, b: str) -> float:
-    """Return the similarity of two words in [0, 1], nearly 1 where letters are transposed, as in `adma`."""
+    """Return the similarity of two words in [0, 1], nearly 1 where letters are transposed, as in `adma`.
+
+    An abbreviation of three letters or more, as `min` of `minimize`, is similar.
+    """
     from difflib import SequenceMatcher  # which only a mistake needs
 
     a, b = a.lower(), b.lower()
     ratio = SequenceMatcher(None, a, b).ratio()
+    if len(a) >= 3 and b.startswith(a):
+        ratio = max(ratio, _MIN_SIMILARITY + 0.01)
     return max(ratio, 0.99) if sorted(a) == sorted(b) else ratio
 
 

@@ -11,7 +11,15 @@ from copycat.config.metric_names import metric_nodes
 from copycat.config.options import PACKAGE, is_option, packaged_targets
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
-from copycat.config.rules import COST_OBJECTIVES, METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
+from copycat.config.rules import (
+    CONSTRAINT,
+    COST_OBJECTIVES,
+    METRICS,
+    NAMED_TARGET_GROUPS,
+    RULES,
+    TARGET_GROUPS,
+    find_rule,
+)
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
 
 Config = Mapping[str, Any]
@@ -125,7 +133,12 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
             message = f"{key}: expected {rule.words}; got {format_value(value)}"
             if any(text.strip().startswith("test/") for text in texts):
                 raise UserError(f"{message}: test metrics cannot be used to select trials.")
-            wrong = next((text for text in texts if text not in rule.options), "")
+            wrong = next((text for text in texts if not (rule.allows(text) or rule.allows([text]))), "")
+            if name == "constraints":
+                constraint = CONSTRAINT.fullmatch(wrong)
+                wrong = constraint[1] if constraint and not rule.allows([f"{constraint[1]}<=0"]) else ""
+                if wrong:
+                    message = f"{key}: expected a metric before <= or >=; got {wrong!r} in {format_value(value)}"
             before = f"{key}=" if isinstance(value, str) else ""
             hint = _metric_hint(wrong, rule) or did_you_mean(wrong, rule.options, before=before)
             raise UserError(f"{message}.{hint}")
