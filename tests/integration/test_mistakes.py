@@ -39,6 +39,8 @@ NO_HYDRA = {
     # folders that are none, or are no run's
     "runs nowhere": "nowhere: expected a folder of runs",
     "board nowhere": "nowhere: expected a folder of runs",
+    "resume x trainer.devices=1": "trainer.devices: expected a flag of resume; got a key. Type --devices 1.",
+    "resume x hydra.sweeper.n_trials=16": "Type copycat train -m … hydra.sweeper.n_trials=16 sweep.folder=SWEEP.",
     "resume nowhere": "nowhere: expected the folder of a run; got none",
     "resume .": "run.json: expected a run's manifest; no such file or directory",
     "rerun nowhere": "nowhere: expected the folder of a run; got none",

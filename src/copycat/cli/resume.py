@@ -17,6 +17,12 @@ from copycat.data.sources.root import check_image_folder
 
 RUN_KEYS, SWEEP_KEYS = ("trainer.max_epochs", "trainer.max_time"), ("sweep.max_time",)
 """Keys that a resume may raise."""
+ELSEWHERE = {
+    "trainer.devices": "a flag of resume; got a key. Type --devices {}.",
+    "hydra.sweeper.n_trials": "the sweep's original command, which takes more trials; got resume. Type copycat train -m"
+    " … hydra.sweeper.n_trials={} sweep.folder=SWEEP.",
+}
+"""Keys that are raised otherwise, with what to type for a value."""
 Value = int | float | str | None
 
 
@@ -103,6 +109,8 @@ def _check_keys(arguments: argparse.Namespace, keys: Sequence[str], of: str) -> 
 def _more(text: str) -> tuple[str, Value]:
     """Parse a word; the value is checked by the rule of its key."""
     key, _, value = text.partition("=")
+    if key in ELSEWHERE:
+        raise UserError(f"{key}: expected {ELSEWHERE[key].format(value or 'N')}")
     if key not in (*RUN_KEYS, *SWEEP_KEYS) or not value:
         words = one_of(f"{name}=MORE" for name in (*RUN_KEYS, *SWEEP_KEYS))
         hint = did_you_mean(key, (*RUN_KEYS, *SWEEP_KEYS), after=f"={value or 'MORE'}")
