@@ -36,6 +36,16 @@ def package(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack(run, tmp_path_factory.mktemp("packages") / "it.zip", with_data=True).path
 
 
+def test_the_next_commands_can_be_typed_where_paths_have_blanks(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call_copycat("pack", run, "my it.zip")
+    assert capsys.readouterr().out.splitlines()[-1] == "next: copycat rerun 'my it.zip'"
+    call_copycat("unpack", "my it.zip", "un p")
+    assert capsys.readouterr().out.splitlines()[-1] == "next: copycat rerun 'un p/run'"
+
+
 def test_a_package_has_the_same_bytes_each_time_and_all_that_a_rerun_needs(run: Path, tmp_path: Path) -> None:
     packed = [pack(run, tmp_path / f"{number}.zip", with_data=True) for number in range(2)]
     contents = [one.path.read_bytes() for one in packed]

@@ -43,6 +43,10 @@ def test_the_sentence_is_what_to_type() -> None:
     assert did_you_mean("adma", ["adam"], before="optimizer=") == " Did you mean optimizer=adam?"
 
 
+def test_the_sentence_can_be_typed_where_the_word_has_blanks() -> None:
+    assert did_you_mean("ab", ["a b"], before="--class ") == " Did you mean --class 'a b'?"
+
+
 @given(st.lists(st.text(min_size=1), min_size=1, unique_by=str.lower), st.data())
 def test_a_valid_word_is_its_own_nearest(words: list[str], data: st.DataObject) -> None:
     word = data.draw(st.sampled_from(words).filter(lambda w: "." not in w))

@@ -156,6 +156,7 @@ NO_TORCH = {
     "train data=folder data.root=. augmentation=mixup augmentation.base.shift=70": "base.shift: .* 64 pixels; got 70",
     # what was meant
     "train modle=deep": "Did you mean model=deep?",
+    "train data='my photos'": "type data=folder data.root='my photos'",
     "train modle=depe": "Did you mean model=depe?",
     "train -m modle=deep,cnn": "Did you mean model=deep?",
     "inspect model.name=resnet18": "Type model=timm model.name=resnet18.",
@@ -169,7 +170,7 @@ NO_TORCH = {
     "train model=resnet18": "type model=torchvision model.name=resnet18, or model=timm",
     "train data=photos": "For a folder of images, type data=folder data.root=photos",
     "train data.image_size=224": "a key of data=csv, folder, …, webdataset. Type data=csv data.file=VALUE data.ima",
-    "train 'optimizer.betas=[0.9,0.99]'": r"a key of optimizer=adam, adamax, .* Type optimizer=adam optimizer.betas",
+    "train 'optimizer.betas=[0.9,0.99]'": r"a key of optimizer=adam, adamax, .* Type optimizer=adam 'optimizer.betas",
     "train callbacks.early_stopping.patience=3": "Type callbacks=early_stopping callbacks.early_stopping.patience=3",
     "train -cn lecture": "-cn: no such flag. Type experiment=NAME",
     "train --config-dir=mine": "--config-dir: no such flag. Put options into ./conf",

@@ -61,7 +61,7 @@ def test_each_optimizer_takes_them_even_where_no_layer_has_the_base_rate(optimiz
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["lr_multipliers={layer.0.*:0.1}"], r"'layer.0.\*' fits none. Did you mean layers.0.\*\?$"),
+        (["lr_multipliers={layer.0.*:0.1}"], r"'layer.0.\*' fits none. Did you mean 'layers.0.\*'\?$"),
         (["lr_multipliers={layers.*:0.1,layers.2.*:1}"], r"'layers.2.\*' fits only what patterns before it fit"),
         (["lr_multipliers={*:0}"], r"expected a factor > 0 for some parameter"),
         (["lr_multipliers={layers.0.*:-1}"], r"^lr_multipliers.layers.0.\*: expected a number ≥ 0; got -1"),

@@ -1,5 +1,6 @@
 """What a run prints when it ends."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_the_summary_has_metrics_folder_and_next_commands(
     commands = next_commands(outcome.folder, status=outcome.status)
     for command in ("board", "report", "predict", "rerun"):
         assert f"copycat {command} {outcome.folder}" in commands
+
+
+@pytest.mark.parametrize("status", [None, "completed", "failed"])
+def test_next_commands_can_be_typed_where_the_folder_has_blanks(status: str | None) -> None:
+    folder = Path("my out/default")
+    for line in next_commands(folder, status=status).removeprefix("next: ").splitlines():
+        assert shlex.split(line)[2:3] in ([str(folder)], [])
 
 
 def test_warnings_about_the_data_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

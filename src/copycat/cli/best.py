@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from copycat.cli import train
 from copycat.cli.arguments import OUTPUTS, make_parser, split_names
@@ -96,7 +97,9 @@ def search(words: Sequence[str], folder: Path) -> int:
         from copycat.deploy.best import conclude
     result = conclude(folder)
     if result is None:
-        print_line(f"copycat: no candidate has been trained yet. To go on: copycat resume {folder}", error=True)
+        print_line(
+            f"copycat: no candidate has been trained yet. To go on: copycat resume {quote(str(folder))}", error=True
+        )
     return status or (FAILED if result is None or result.failed else DONE)
 
 
@@ -126,7 +129,9 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
         print_progress(made[0].describe())
         return folder, made[0].classes
     if named.exists() and any(named.iterdir()):
-        raise UserError(f"--folder: expected a new folder; got {named}, with files. To go on: copycat resume {named}.")
+        raise UserError(
+            f"--folder: expected a new folder; got {named}, with files. To go on: copycat resume {quote(str(named))}."
+        )
     try:
         named.mkdir(parents=True, exist_ok=True)
     except OSError as error:

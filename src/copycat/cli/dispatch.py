@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stderr, suppress
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import NoReturn
 
 from copycat import __version__
@@ -92,9 +93,9 @@ def _refuse_packages(command: str, words: Sequence[str]) -> None:
             from copycat.archives.zip_layout import is_archive
 
             if is_archive(path):
-                folder = path.stem
+                typed, folder = quote(str(path)), quote(path.stem)
                 raise UserError(
-                    f"{path}: expected a folder; got a package. Type copycat unpack {path} {folder}, and then copycat"
+                    f"{path}: expected a folder; got a package. Type copycat unpack {typed} {folder}, and then copycat"
                     f" {command} {folder}/run, or {folder}/sweep."
                 )
 

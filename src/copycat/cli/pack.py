@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from copycat.cli.arguments import make_parser
 from copycat.config.printable import print_line
@@ -27,4 +28,4 @@ def run(words: Sequence[str]) -> None:
     print_line(f"sha256: {packed.sha256}")
     if packed.missing_data is not None:
         print_line(f"without the images in {packed.missing_data}: to rerun it, type --data FOLDER")
-    print_line(f"next: copycat rerun {packed.path}")
+    print_line(f"next: copycat rerun {quote(str(packed.path))}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from copycat.cli import train
 from copycat.cli.arguments import make_parser
@@ -24,7 +25,8 @@ def run(words: Sequence[str]) -> int:
     sweep = read_own_sweep(arguments.sweep)
     if sweep.race is not None:
         raise UserError(
-            f"{arguments.sweep}: expected a sweep; got its race. Type copycat prove {arguments.sweep.parent}."
+            f"{arguments.sweep}: expected a sweep; got its race. Type copycat prove"
+            f" {quote(str(arguments.sweep.parent))}."
         )
     for word in arguments.settings:
         if (key := word.partition("=")[0]) not in KEYS:

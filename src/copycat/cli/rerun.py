@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from copycat.cli.arguments import make_parser, whole_number
@@ -91,7 +92,7 @@ def _check_has_data(original: "Opened", *, shown: Path) -> None:
         what, word = ("table", "TABLE.csv") if node.get("file") else ("folder", "FOLDER")
         raise UserError(
             f"{shown}: expected its {count} images in {place}; it is not there. Get them, and name their {what}:"
-            f" copycat rerun {shown} --data {word}. They are compared with the recorded digests."
+            f" copycat rerun {quote(str(shown))} --data {word}. They are compared with the recorded digests."
         )
 
 

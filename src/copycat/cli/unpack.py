@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from copycat.cli.arguments import make_parser
 from copycat.config.printable import print_line
@@ -20,4 +21,5 @@ def run(words: Sequence[str]) -> None:
     print_line(first)
     for place in sorted(set(found.contents.data.values())):
         print_line(found.folder / place)
-    print_line(f"next: copycat runs {first}" if found.contents.kind == "sweep" else f"next: copycat rerun {first}")
+    command = "runs" if found.contents.kind == "sweep" else "rerun"
+    print_line(f"next: copycat {command} {quote(str(first))}")

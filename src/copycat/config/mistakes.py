@@ -124,7 +124,8 @@ def _other_options(key: str, line: str, loader: ConfigLoaderImpl) -> str:
     missing = [
         f"{group}.{name}=VALUE" for name in map(str, config) if name != inside and OmegaConf.is_missing(config, name)
     ]
-    return f" It is a key of {group}={one_of(found, most=4)}. Type {' '.join([f'{group}={first}', *missing, line])}."
+    words = " ".join([f"{group}={first}", *missing, quote(line)])
+    return f" It is a key of {group}={one_of(found, most=4)}. Type {words}."
 
 
 def _is_user_key(key: str) -> bool:

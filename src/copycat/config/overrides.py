@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
+from shlex import quote
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
@@ -158,7 +159,7 @@ def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
             raise renamed_key_error(group) or UserError(f"{group}: no such group; got {override.input_line!r}.")
         hint = did_you_mean(str(name), options, before=f"{group}=")
         if not hint and isinstance(name, str):
-            hint = ALTERNATIVE_HINTS.get(group, "").format(name)
+            hint = ALTERNATIVE_HINTS.get(group, "").format(quote(name))
         wrong = UserError(f"{group}: expected one of {one_of(options)}; got {format_value(name)}.{hint}")
         raise renamed_key_error(f"{group}.{name}") or wrong
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -52,9 +53,9 @@ def pluralize(number: int, one: str, several: str | None = None) -> str:
 
 
 def did_you_mean(word: str, words: Iterable[str], *, before: str = "", after: str = "") -> str:
-    """Return a question with the nearest word, to append to a message; empty where no word is similar."""
+    """Return a question with the nearest word, quoted for a shell, for a message; empty where none is similar."""
     best = nearest_word(word, words)
-    return f" Did you mean {before}{best}{after}?" if best else ""
+    return f" Did you mean {before}{quote(best + after)}?" if best else ""
 
 
 def format_value(value: Any) -> str:

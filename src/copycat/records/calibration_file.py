@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from copycat.config.atomic_write import write_whole
@@ -88,7 +89,7 @@ def read_calibration(folder: Path, *, classes: int) -> Calibration | None:
         UserError: where it is invalid, or belongs to other weights.
     """
     path = folder / FILE
-    advice = f"Type copycat calibrate {folder}, or remove the file."
+    advice = f"Type copycat calibrate {quote(str(folder))}, or remove the file."
     try:
         calibration, _ = _read(path, classes=classes)
         weights = digest_file(folder / WEIGHTS)

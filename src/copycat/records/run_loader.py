@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from copycat.config.errors import UserError
@@ -109,7 +110,7 @@ def open_recorded(folder: Path) -> Opened:
     if not (folder / MANIFEST).exists() and (trials := [str(trial.relative_to(folder)) for trial in find_runs(folder)]):
         raise UserError(
             f"{folder}: expected one run; got a folder of {len(trials)}: {one_of(trials)}."
-            f" The best of them: copycat runs --best {folder}."
+            f" The best of them: copycat runs --best {quote(str(folder))}."
         )
     return open_run(folder)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 from hydra.core.utils import JobReturn
@@ -167,7 +168,7 @@ def locked_trial_error(folder: Path, number: int, *, sweep: Path) -> LockedError
     """Make the error for a trial that another process still runs."""
     return LockedError(
         f"{folder / str(number)}: expected a trial that no other process runs; it is still running. Once it stopped,"
-        f" type copycat resume {sweep}."
+        f" type copycat resume {quote(str(sweep))}."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from copycat.config.dotted_keys import iterate_values
@@ -80,7 +81,7 @@ def _check_time_left(before: SweepFile, max_time: Any, folder: Path) -> None:
         return
     raise UserError(
         f"{TIME_KEY}: expected more than the {before.seconds:.1f}s that the sweep took; got"
-        f" {format_duration(max_time)}. Type copycat resume {folder} {TIME_KEY}=MORE, in all, or null."
+        f" {format_duration(max_time)}. Type copycat resume {quote(str(folder))} {TIME_KEY}=MORE, in all, or null."
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
@@ -66,7 +67,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
         except KeyboardInterrupt:
             if not budget.is_over:
                 record_end(folder, status="interrupted", seconds=budget.seconds, error="by a signal")
-                print_line(f"copycat: to resume: copycat resume {folder}", error=True)
+                print_line(f"copycat: to resume: copycat resume {quote(str(folder))}", error=True)
                 raise
             error = None
         except UserError as failure:

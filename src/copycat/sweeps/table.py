@@ -204,4 +204,4 @@ def _figures(one: Configuration, sweep: SweepFile) -> str:
 
 def _print_omitted(count: int, max_rows: int | None, what: str, folder: Path) -> None:
     if max_rows is not None and count > max_rows:
-        print_line(f"and {pluralize(count - max_rows, what)} more: copycat runs {folder}")
+        print_line(f"and {pluralize(count - max_rows, what)} more: copycat runs {shlex.quote(str(folder))}")

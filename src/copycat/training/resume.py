@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
@@ -73,12 +74,12 @@ def resume(
     elif completed and ended_early:
         raise UserError(
             f"{folder}: expected a run that stopped; it is completed, as its {ended_early['by']} is over. Type"
-            f" copycat resume {folder} {ended_early['by']}=MORE, a time in all, or null."
+            f" copycat resume {quote(str(folder))} {ended_early['by']}=MORE, a time in all, or null."
         )
     elif completed:
         raise UserError(
-            f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {folder},"
-            f" or copycat resume {folder} trainer.max_epochs=MORE."
+            f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {quote(str(folder))},"
+            f" or copycat resume {quote(str(folder))} trainer.max_epochs=MORE."
         )
     recorded, opened = opened.config, on_devices(opened, devices, say=say)
     trainer = opened.config["trainer"]

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
@@ -97,11 +98,12 @@ def score_note(classes: Sequence[str], *, multi_label: bool) -> list[str]:
 
 def next_commands(folder: Path, *, status: str | None = None) -> str:
     """Return the commands to type next after a run of this status, or after a sweep."""
+    name = quote(str(folder))
     commands = {
-        None: (f"runs {folder}", f"report {folder}", f"plots {folder}"),
-        "completed": (f"report {folder}", f"predict {folder} IMAGE", f"rerun {folder}", "runs"),
-    }.get(status, (f"resume {folder}", "runs"))
-    board = [f"board {folder}"] if any(folder.rglob("*.tfevents.*")) else []
+        None: (f"runs {name}", f"report {name}", f"plots {name}"),
+        "completed": (f"report {name}", f"predict {name} IMAGE", f"rerun {name}", "runs"),
+    }.get(status, (f"resume {name}", "runs"))
+    board = [f"board {name}"] if any(folder.rglob("*.tfevents.*")) else []
     return "next: " + "\n      ".join(printable(f"copycat {words}") for words in (*board, *commands))
 
 
@@ -110,7 +112,7 @@ def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     if ended := manifest["results"].get("ended_early"):
         inside = f" and {ended['batch']} batches of the next" if ended["batch"] else ""
         yield f"training ended by {ended['by']} after {ended['epoch']} of {ended['max_epochs']} epochs{inside}"
-        yield f"to go on: copycat resume {folder} {ended['by']}=MORE (in all; null: to the last epoch)"
+        yield f"to go on: copycat resume {quote(str(folder))} {ended['by']}=MORE (in all; null: to the last epoch)"
 
 
 def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:

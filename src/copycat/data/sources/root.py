@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -40,7 +41,7 @@ def check_file(file: Path) -> None:
     """
     if not file.is_file():
         got = "a folder" if file.is_dir() else "not there"
-        hint = f"data=folder data.root={file}" if file.is_dir() else "data.file=TABLE.csv"
+        hint = f"data=folder {quote(f'data.root={file}')}" if file.is_dir() else "data.file=TABLE.csv"
         raise UserError(f"data.file: expected a CSV file of paths and labels; {file} is {got}. Type {hint}.")
 
 
