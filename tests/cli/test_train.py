@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_the_configuration_is_printed_as_it_was_asked_for(tmp_path: Path) -> Non
     assert "lr: 0.25" in answer.stdout
     assert answer.stderr == ""
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("words", "command"), [([], "copycat runs"), (["output_dir=my out"], "copycat runs 'my out'")])
+def test_the_last_next_command_lists_the_runs_of_the_folder_of_the_run(
+    words: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call_copycat("train", "trainer.max_epochs=1", "callbacks=none", "logger=none", *words)
+    assert capsys.readouterr().out.splitlines()[-1].strip() == command
+    call_copycat(*shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize("in_training", [False, True], ids=["as a callback is made", "in training"])

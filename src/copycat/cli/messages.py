@@ -1,7 +1,9 @@
 """Print the progress and the end of a run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from copycat.cli.arguments import OUTPUTS
 from copycat.config.printable import print_line
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ def print_progress(line: str) -> None:
     print_line(f"copycat: {line}", error=True)
 
 
-def print_outcome(outcome: "RunResult") -> None:
-    """Print a run's metrics, what to type next and, where it failed, why.
+def print_outcome(outcome: "RunResult", *, root: Path) -> None:
+    """Print a run's metrics, what to type next and, where it failed, why; `root` is its `output_dir`.
 
     Raises:
         KeyboardInterrupt: where the run was interrupted.
@@ -22,7 +24,7 @@ def print_outcome(outcome: "RunResult") -> None:
     from copycat.training.summary import next_commands, show
 
     show(outcome.folder, outcome.manifest)
-    print(next_commands(outcome.folder, status=outcome.status))
+    print(next_commands(outcome.folder, status=outcome.status, root=None if root == OUTPUTS else root))
     if outcome.status == "failed":
         log = outcome.folder / "train.log"
         more = f" More in {log}." if log.exists() else ""

@@ -93,7 +93,7 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         more=more,
         devices=arguments.devices,
     )
-    print_outcome(outcome)
+    print_outcome(outcome, root=Path(opened.config["output_dir"]))
     return FAILED if outcome.status == "failed" else DONE
 
 

@@ -62,7 +62,7 @@ def _train(request: "Request") -> str:
         from copycat.training.train import train
 
     outcome = train(request, extra_loggers=[PrintedLosses(request.config["print_losses"])])
-    print_outcome(outcome)
+    print_outcome(outcome, root=Path(request.config["output_dir"]))
     return outcome.status
 
 

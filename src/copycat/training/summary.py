@@ -96,13 +96,17 @@ def score_note(classes: Sequence[str], *, multi_label: bool) -> list[str]:
     return [f"precision, recall, f1: of class {classes[1]}"] if len(classes) == 2 else []
 
 
-def next_commands(folder: Path, *, status: str | None = None) -> str:
-    """Return the commands to type next after a run of this status, or after a sweep."""
+def next_commands(folder: Path, *, status: str | None = None, root: Path | None = None) -> str:
+    """Return the commands to type next after a run of this status, or after a sweep.
+
+    `root` is the folder of runs, where it is not the default.
+    """
     name = quote(str(folder))
+    runs = "runs" if root is None else f"runs {quote(str(root))}"
     commands = {
         None: (f"runs {name}", f"report {name}", f"plots {name}"),
-        "completed": (f"report {name}", f"predict {name} IMAGE", f"rerun {name}", "runs"),
-    }.get(status, (f"resume {name}", "runs"))
+        "completed": (f"report {name}", f"predict {name} IMAGE", f"rerun {name}", runs),
+    }.get(status, (f"resume {name}", runs))
     board = [f"board {name}"] if any(folder.rglob("*.tfevents.*")) else []
     return "next: " + "\n      ".join(printable(f"copycat {words}") for words in (*board, *commands))
 
