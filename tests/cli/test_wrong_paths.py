@@ -30,8 +30,9 @@ WRONG: dict[str, tuple[str, ...]] = {
     "nosuch.png: expected an image": ("predict RUN nosuch.png",),
     "data.root: expected a folder; nosuch is not there": (
         "evaluate RUN data=folder data.root=nosuch",
-        "rerun RUN --data nosuch",
+        "evaluate RUN data.root=nosuch",
     ),
+    "--data: expected a folder; nosuch is not there. Type --data FOLDER": ("rerun RUN --data nosuch",),
     "--to: expected a folder to write to; got IMAGE: Not a directory": ("export RUN --format torch --to IMAGE",),
 }
 PROGRAM = """

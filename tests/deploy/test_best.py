@@ -201,7 +201,7 @@ def test_a_model_that_cannot_be_trained_on_all_images_is_said(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["nowhere"], "data.root: expected "),
+        (["nowhere"], "DIR: expected a folder; nowhere is not there. Type a folder with "),
         (["photos", "--minutes=0"], "--minutes: expected a number above 0; got '0'"),
         (["photos", "seed=1,2"], "hydra/sweeper=best: expected no key that varies, as its candidates do; got seed."),
         (["photos", "seedd=1"], "seedd: no such key; got 'seedd=1'. Did you mean seed=1?"),

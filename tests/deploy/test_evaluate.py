@@ -53,6 +53,17 @@ def test_on_a_folder_of_one_s_own_images_are_given_their_classes_by_name(
     assert "error" not in out
 
 
+def test_its_own_images_are_found_where_they_have_moved(tiny: Path, tmp_path: Path) -> None:
+    images = shutil.copytree(tiny, tmp_path / "images")
+    folder = train_tiny("trainer.max_epochs=1", "data.fit=pad", *QUIET, data=images, at=tmp_path / "runs").folder
+    run = open_completed(folder)
+    before = evaluate_parts(run, []).rows()
+    moved = images.rename(tmp_path / "moved images")
+    with pytest.raises(UserError, match=r"^data\.root: expected a folder; .* Type data\.root=FOLDER"):
+        evaluate_parts(run, [])
+    assert evaluate_parts(run, [f"data.root={moved}"]).rows() == before
+
+
 def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny / "train", tmp_path / "own")
     (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")

@@ -55,7 +55,10 @@ def test_int8_needs_the_training_images(tiny: Path, tmp_path: Path) -> None:
     images = shutil.copytree(tiny, tmp_path / "images")
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=images, at=tmp_path / "runs").folder
     shutil.rmtree(images)
-    with pytest.raises(UserError, match=r"^--format int8: expected the run's training images, which set the ranges; "):
+    expected = (
+        f"--format int8: expected the run's training images, which set the ranges; its images in {images} are not"
+    )
+    with pytest.raises(UserError, match=rf"^{expected} there\. Put them back\.$"):
         export(open_completed(folder), "int8", to=tmp_path / "to")
 
 

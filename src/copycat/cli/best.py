@@ -105,11 +105,10 @@ def search(words: Sequence[str], folder: Path) -> int:
 
 def _folder(arguments: argparse.Namespace) -> list[str]:
     from copycat.config.suggestions import quote_value
-    from copycat.data.sources.root import check_typed_root
+    from copycat.data.sources.root import check_root
 
-    words = ["data=folder", f"data.root={quote_value(arguments.data)}"]
-    check_typed_root([words[0], f"data.root={arguments.data}"])
-    return words
+    check_root(Path(arguments.data).expanduser(), key="DIR", hint="Type a folder with one sub-folder of images a class")
+    return ["data=folder", f"data.root={quote_value(arguments.data)}"]
 
 
 def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[str]]:

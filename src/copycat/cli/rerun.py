@@ -14,8 +14,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.data.sources.file_names import is_address
-from copycat.data.sources.root import check_image_folder, move_data
+from copycat.data.sources.root import check_image_folder, find_missing_data, move_data
 
 if TYPE_CHECKING:  # it takes a second
     from copycat.records.run_loader import Opened
@@ -86,8 +85,7 @@ def _rerun_package(arguments: argparse.Namespace) -> bool:
 def _check_has_data(original: "Opened", *, shown: Path) -> None:
     """Say how to name the images of a run or a package where they have moved."""
     node = original.config["data"]
-    place = node.get("file") or node.get("root")
-    if place and not is_address(place) and not Path(place).expanduser().exists():
+    if place := find_missing_data(node):
         count = sum(original.manifest["data"]["images"].values())
         what, word = ("table", "TABLE.csv") if node.get("file") else ("folder", "FOLDER")
         raise UserError(

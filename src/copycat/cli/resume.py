@@ -13,7 +13,7 @@ from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.config.worlds import count_started
-from copycat.data.sources.root import check_image_folder
+from copycat.data.sources.root import check_image_folder, find_missing_data
 
 RUN_KEYS, SWEEP_KEYS = ("trainer.max_epochs", "trainer.max_time"), ("sweep.max_time",)
 """Keys that a resume may raise."""
@@ -81,6 +81,8 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         check_value(key, value, {})
     opened = open_run(arguments.run)
     if count_started() == 1:  # ranks check their data together, once they have met
+        if place := find_missing_data(opened.config["data"]):
+            raise UserError(f"{arguments.run}: expected its images in {place}; they are not there. Put them back.")
         check_image_folder(opened.config)  # a wrong folder is named before torch is imported
     with defer_garbage_collection():
         from copycat.training.resume import resume

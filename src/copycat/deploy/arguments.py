@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copycat.config.errors import UserError
+from copycat.config.options import is_option, packaged_targets
+from copycat.config.suggestions import quote_value
 from copycat.data.sources.root import check_typed_root
 from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
@@ -72,12 +74,28 @@ def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
-    check_typed_root(overrides)
     if not folders:
         raise UserError(f"evaluate: expected the folder of a run; got {words[0]!r} alone. See them: copycat runs.")
-    if len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists()):
-        return EvaluationArguments(folders, [open_completed(folders[0])], overrides, is_one_run=True)
-    return EvaluationArguments(folders, open_completed_in(folders), overrides, is_one_run=False)
+    is_one_run = len(folders) == 1 and (not folders[0].is_dir() or (folders[0] / MANIFEST).exists())
+    runs = [open_completed(folders[0])] if is_one_run else open_completed_in(folders)
+    for run in runs:
+        check_typed_root(name_data(run, overrides))
+    return EvaluationArguments(folders, runs, overrides, is_one_run=is_one_run)
+
+
+def names_own_data(overrides: Sequence[str]) -> bool:
+    """Return whether overrides name keys of a run's own data, and no other data."""
+    return bool(overrides) and all(word.startswith("data.") for word in overrides)
+
+
+def name_data(run: Opened, overrides: Sequence[str]) -> list[str]:
+    """Put the option and the paths of a run's own data before overrides that name keys of it alone."""
+    if not names_own_data(overrides):
+        return list(overrides)
+    node = run.config["data"]
+    options = [option for option in packaged_targets("data") if is_option(node["_target_"], "data", option)]
+    paths = [f"data.{key}={quote_value(node[key])}" for key in ("root", "file", "name") if node.get(key)]
+    return [*(f"data={option}" for option in options[:1]), *paths, *overrides]
 
 
 def list_images(places: Sequence[Path]) -> list[Path]:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
+from copycat.config.options import is_option
 from copycat.config.suggestions import first_line
 from copycat.data.labels import count_classes
 from copycat.data.split import Part
+from copycat.deploy.arguments import name_data, names_own_data
 from copycat.deploy.calibration_rows import MetricRow, Recheck
 from copycat.deploy.calibration_sample import calibration_digests
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels
@@ -123,6 +125,8 @@ def evaluate_parts(
 ) -> Evaluation:
     """Evaluate a completed run on its own data, or on those that overrides name, as `data=folder`.
 
+    Overrides of keys of `data` alone, as `data.root`, change the run's own data.
+
     All parts are evaluated, whatever split the run was trained with. Probabilities are in the order of `classes`, by
     default the run's; for `views` and `calibrated` see `open_predictor`.
 
@@ -214,7 +218,10 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     if not overrides:
         data = build_data(opened.config["data"], seed=opened.config["seed"])
         return {name: (part, part.labels) for name, part in data.parts.items()}
-    node = dict(compose(overrides, check_data=False).config["data"])
+    node = dict(compose(name_data(opened, overrides), check_data=False).config["data"])
+    if names_own_data(overrides):
+        typed = {word.partition("=")[0].split(".")[1] for word in overrides}
+        node = {**opened.config["data"], **{key: node[key] for key in typed}}
     for key, value in (("image_size", predictor.size), ("fit", predictor.fit)):
         if key in node:  # decode images as the run's own were
             node[key] = value
@@ -226,7 +233,7 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     if unknown:
         raise UserError(
             f"{overrides[0]}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
-            f" Name the {'sub-folders' if 'data=folder' in overrides else 'classes'} so."
+            f" Name the {'sub-folders' if is_option(node['_target_'], 'data', 'folder') else 'classes'} so."
         )
     if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
         raise UserError(f"{overrides[0]}: {LABEL_MISMATCHES[predictor.is_multi_label]}")

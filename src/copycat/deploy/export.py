@@ -16,6 +16,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
+from copycat.data.sources.root import find_missing_data
 from copycat.data.split import Part
 from copycat.deploy import decision
 from copycat.deploy.calibration_note import report_foreign_calibrations
@@ -126,6 +127,8 @@ def export(
 
 def _load_parts(opened: Opened) -> tuple[Mapping[str, Part], str]:
     """Return the parts of a run's images, or none and why they cannot be read."""
+    if place := find_missing_data(opened.config["data"]):
+        return {}, f"its images in {place} are not there. Put them back."
     try:
         return build_data(opened.config["data"], seed=opened.config["seed"]).parts, ""
     except UserError as error:

@@ -21,16 +21,14 @@ ROOT_HINT = "Type data.root=FOLDER, the folder that the table's paths are relati
 GRAMMAR = frozenset("\"'\\$[]{}(),")  # characters by which a value in Hydra's grammar is not the text itself
 
 
-def check_root(root: Path, *, hint: str = HINT) -> None:
-    """Check that the folder is there.
+def check_root(root: Path, *, key: str = "data.root", hint: str = HINT) -> None:
+    """Check that the folder that a key, a flag or an argument names is there.
 
     Raises:
         UserError: where it is not.
     """
     if not root.is_dir():
-        raise UserError(
-            f"data.root: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {hint}."
-        )
+        raise UserError(f"{key}: expected a folder; {root} is {'a file' if root.exists() else 'not there'}. {hint}.")
 
 
 def check_file(file: Path) -> None:
@@ -117,12 +115,22 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
             check_root(Path(node["root"]).expanduser(), hint=ROOT_HINT)
 
 
+def find_missing_data(node: Mapping[str, Any]) -> str | None:
+    """Return the folder or the table of a run's images where it is not there; None where it is, or has no path."""
+    place: str | None = node.get("file") or node.get("root")
+    return place if place and not is_address(place) and not Path(place).expanduser().exists() else None
+
+
 def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
     """Return the node of a run's data with another folder of images, or another table where `to` is a file.
 
     Raises:
-        UserError: where its data lies in no folder.
+        UserError: where its data lies in no folder, or the other folder or table is not there.
     """
+    if is_option(node["_target_"], "data", "folder"):
+        check_root(to, key="--data", hint="Type --data FOLDER, the folder of its images")
+    elif "file" in node and not to.exists():
+        raise UserError(f"--data: expected the table of its images, or their folder; {to} is not there.")
     if "file" in node and not to.is_dir():
         return {**node, "file": str(to)}
     if is_option(node["_target_"], "data", "hub"):
