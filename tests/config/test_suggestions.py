@@ -1,5 +1,6 @@
 """The nearest valid word."""
 
+import shlex
 import subprocess
 
 import pytest
@@ -7,7 +8,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.config.suggestions import did_you_mean, first_line, format_value, nearest_word, one_of, quoted_override
+from copycat.config.composition import open_loader
+from copycat.config.overrides import parse_overrides
+from copycat.config.suggestions import (
+    did_you_mean,
+    first_line,
+    format_value,
+    nearest_word,
+    one_of,
+    quoted_override,
+    type_override,
+)
 
 OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop", "sgd", "sparse_adam"]
 
@@ -57,6 +68,15 @@ def test_a_long_list_keeps_its_ends() -> None:
     words = [f"word{i:02}" for i in range(30)]
     assert one_of(words, most=4) == "word00, word01, …, word29"
     assert one_of(reversed(words[:3]), most=4) == "word00, word01, word02"
+
+
+@pytest.mark.parametrize("path", ["t.csv", "my t.csv", "t,1 (x).csv", "it's", "null", "1", " a ", "a=b", "~/é", 'a"b'])
+def test_a_typed_override_has_its_value_once_a_shell_and_hydra_have_read_it(path: str) -> None:
+    (word,) = shlex.split(type_override("data.file", path))
+    with open_loader() as loader:
+        (override,) = parse_overrides([word], loader)
+    assert override.value() == path
+    assert type_override("data.file", "a/t.csv") == "data.file=a/t.csv"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from copycat.config.errors import UserError
 
 _MIN_SIMILARITY = 0.6
 """Minimum similarity of a suggestion, as in difflib."""
+_PLAIN = re.compile(r"(?!(null|true|false)$)[A-Za-z./~]([^\"'\\$\[\]{}(),=]*[^\"'\\$\[\]{}(),=\s])?")
+"""A value that is the text itself in Hydra's grammar."""
 
 
 def nearest_word(word: str, words: Iterable[str]) -> str | None:
@@ -71,6 +73,11 @@ def format_value(value: Any) -> str:
     return repr(value)
 
 
+def is_plain_value(text: str) -> bool:
+    """Return whether Hydra's grammar takes a text as it is."""
+    return bool(_PLAIN.fullmatch(text))
+
+
 def quote_value(text: str, *, mark: str = "'") -> str:
     """Return a text as a quoted value in Hydra's grammar, where a backslash escapes only before a quote."""
     inner = re.sub(rf"(\\*)({mark}|\Z)", lambda found: 2 * found[1] + ("\\" + mark if found[2] else ""), text)
@@ -82,6 +89,11 @@ def quoted_override(key: str, value: str) -> str:
     mark = '"' if "'" in value and '"' not in value else "'"
     word = f"{key}={quote_value(value, mark=mark)}"
     return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
+
+
+def type_override(key: str, value: str) -> str:
+    """Return `KEY=VALUE` as it is typed, quoted for Hydra and for a shell where they need it."""
+    return quote(f"{key}={value}") if is_plain_value(value) else quoted_override(key, value)
 
 
 def first_line(error: BaseException) -> str:

@@ -3,10 +3,12 @@
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.csv_images import CsvImages
@@ -80,6 +82,16 @@ def test_a_second_check_writes_the_same_bytes(checked: Path, tmp_path: Path) -> 
     call_copycat("data", "check", "--deep", *words, "--csv", checked / "again.csv")
     assert (tmp_path / "page.html").read_bytes() == (checked / "page.html").read_bytes()
     assert (checked / "again.csv").read_bytes() == (checked / "table.csv").read_bytes()
+
+
+def test_the_command_that_trains_on_the_others_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["data=drawn", "data.train=24", "data.val=8", "--csv", "t,1 (x).csv", "--exclude", "none"]
+    call_copycat("data", "check", "--deep", *words)
+    typed = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("copycat train ")[2])
+    assert compose(typed).config["data"]["file"].endswith("t,1 (x).csv")
 
 
 def test_images_without_files_are_written_beside_the_table(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 """Check the folder or table of a user's own images before torch is imported."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.options import is_option
+from copycat.config.suggestions import is_plain_value, type_override
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_table import read_table
 from copycat.data.sources.file_names import is_address
@@ -17,8 +16,6 @@ from copycat.data.sources.groups import compile_pattern
 
 HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
 ROOT_HINT = "Type data.root=FOLDER, the folder that the table's paths are relative to"
-
-GRAMMAR = frozenset("\"'\\$[]{}(),")  # characters by which a value in Hydra's grammar is not the text itself
 
 
 def check_root(root: Path, *, key: str = "data.root", hint: str = HINT) -> None:
@@ -39,7 +36,7 @@ def check_file(file: Path) -> None:
     """
     if not file.is_file():
         got = "a folder" if file.is_dir() else "not there"
-        hint = f"data=folder {quote(f'data.root={file}')}" if file.is_dir() else "data.file=TABLE.csv"
+        hint = f"data=folder {type_override('data.root', str(file))}" if file.is_dir() else "data.file=TABLE.csv"
         raise UserError(f"data.file: expected a CSV file of paths and labels; {file} is {got}. Type {hint}.")
 
 
@@ -83,7 +80,7 @@ def check_typed_root(overrides: Sequence[str]) -> None:
     for option, (key, check) in CHECKS.items():
         values = [word.partition("=")[2] for word in overrides if word.startswith(f"data.{key}=")]
         path = values[-1] if values and f"data={option}" in overrides else ""
-        if re.match("[A-Za-z./~]", path) and path not in ("null", "true", "false") and not GRAMMAR & set(path):
+        if is_plain_value(path):
             check(Path(path).expanduser())
 
 

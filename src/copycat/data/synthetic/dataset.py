@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
+from copycat.config.suggestions import type_override
 from copycat.data.memory_cache import cached
 from copycat.data.progress import show_progress
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
@@ -142,4 +142,5 @@ def write_gallery(folder: Path, *, seed: int) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(file)
             count += 1
-    return f"{count} images in {folder}; train on them: copycat train data=folder {quote(f'data.root={folder}')}"
+    root = type_override("data.root", str(folder))
+    return f"{count} images in {folder}; train on them: copycat train data=folder {root}"

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 from copycat.config.printable import make_console, print_line, printable
-from copycat.config.suggestions import pluralize
+from copycat.config.suggestions import pluralize, type_override
 from copycat.data.datamodule import DataModule
 from copycat.data.pool import Pool
 from copycat.data.report import MAX_LINES
@@ -39,5 +38,5 @@ def report_deep_check(
         excluded = write_quality_table(check, table, exclude=exclude, is_official=data.has_official_parts)
         print_line(
             f"{table}: {pluralize(excluded, 'image')} of {len(check.pool)} excluded; train on the others: copycat train"
-            f" data=csv {quote(f'data.file={table}')} data.groups=group"
+            f" data=csv {type_override('data.file', str(table))} data.groups=group"
         )
