@@ -1,6 +1,7 @@
 """A wrong path is named at once: before torch, Lightning, Optuna or TensorBoard is imported, which takes seconds."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,15 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "--data: expected a folder; nosuch is not there. Type --data FOLDER": ("rerun RUN --data nosuch",),
     "--to: expected a folder to write to; got IMAGE: Not a directory": ("export RUN --format torch --to IMAGE",),
+    "--to: expected a file to write to; got IMAGE/x.png, whose folder cannot be written to": (
+        "report RUN --to IMAGE/x.png",
+        "inspect --lr-find --to IMAGE/x.png",
+    ),
+    "--sheet: expected a file to write to; got IMAGE/x.png, whose folder cannot": (
+        "predict RUN IMAGE --sheet IMAGE/x.png",
+    ),
+    "--png: expected a folder to write to; got IMAGE/x: Not a directory": ("report RUN --png IMAGE/x",),
+    "FOLDER: expected a folder to write to; got IMAGE/x: Not a directory": ("data draw IMAGE/x",),
 }
 PROGRAM = """
 import json, sys
@@ -56,7 +66,7 @@ def answers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, t
     run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=at).folder
     names = {"RUN": str(run), "IMAGE": str(tiny / "val" / "cat" / "0.png")}
     calls = [call for wrong in WRONG.values() for call in wrong]
-    words = [[names.get(word, word) for word in call.split()] for call in calls]
+    words = [re.sub("|".join(names), lambda name: names[name[0]], call).split() for call in calls]
     command = [sys.executable, "-c", PROGRAM, json.dumps([words, HEAVY])]
     done = subprocess.run(command, cwd=at, check=True, capture_output=True, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]

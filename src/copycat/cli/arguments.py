@@ -1,10 +1,13 @@
 """The commands, their parsers, and the arguments that several of them share."""
 
 import argparse
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from copycat.config.errors import UserError
 from copycat.config.flags import Parser
 
 if TYPE_CHECKING:
@@ -56,6 +59,23 @@ def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def check_output_file(name: str, path: Path) -> None:
+    """Check that the file that a flag names can be written, before the work whose result it shall hold."""
+    if path.is_dir():
+        raise UserError(f"{name}: expected a file to write to; got {path}, a folder.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{name}: expected a file to write to; got {path}, whose folder cannot be written to.")
+
+
+def check_output_folder(name: str, path: Path) -> None:
+    """Check that the folder that a flag or an argument names can be made, or written to, before the work."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = os.strerror(errno.EACCES if existing.is_dir() else errno.ENOTDIR)
+        raise UserError(f"{name}: expected a folder to write to; got {path}: {reason}.")
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:

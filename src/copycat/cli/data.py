@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import make_parser, whole_number
+from copycat.cli.arguments import check_output_file, check_output_folder, make_parser, whole_number
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
@@ -148,7 +148,7 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
             raise UserError(f"--{flag}: expected {needed} too; got none.")
     for flag, path in (("--to", arguments.to or PAGE), ("--csv", arguments.csv)):
         if arguments.deep and path is not None:
-            _check_writable(flag, path)
+            check_output_file(flag, path)
     if (folder := arguments.predictions) is not None and not folder.is_dir():
         raise UserError(f"--predictions: expected the folder of a sweep; got {folder}.")
     if folder is not None:
@@ -160,15 +160,6 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
         if kind not in KINDS:
             raise UserError(f"--exclude: expected some of {', '.join(KINDS)}; got {kind!r}.{did_you_mean(kind, KINDS)}")
     return kinds
-
-
-def _check_writable(flag: str, path: Path) -> None:
-    """Check that a file can be written, before the work whose result it shall hold."""
-    if path.is_dir():
-        raise UserError(f"{flag}: expected a file to write to; got {path}, a folder.")
-    folder = next((parent for parent in path.absolute().parents if parent.exists()), None)
-    if folder is None or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{flag}: expected a file to write to; got {path}, whose folder cannot be written to.")
 
 
 def _convert(arguments: argparse.Namespace) -> None:
@@ -196,6 +187,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _draw(arguments: argparse.Namespace) -> None:
+    check_output_folder("FOLDER", arguments.folder)
     from copycat.data.synthetic.dataset import write_gallery
 
     print_line(write_gallery(arguments.folder, seed=arguments.seed))

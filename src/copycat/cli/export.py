@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import add_uncalibrated, make_parser
+from copycat.cli.arguments import add_uncalibrated, check_output_folder, make_parser
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.deploy.export_formats import FORMATS, check_format
@@ -26,12 +26,12 @@ def run(words: Sequence[str]) -> None:
     )
     add_uncalibrated(parser)
     arguments = parser.parse_args(words)
-    from copycat.deploy.arguments import check_export_folder, open_completed
+    from copycat.deploy.arguments import open_completed
 
     check_format(arguments.format)
     opened = open_completed(arguments.run)
     if arguments.to is not None:
-        check_export_folder(arguments.to)
+        check_output_folder("--to", arguments.to)
     print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.export import print_export

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from copycat.cli.arguments import add_forms, make_parser, whole_number
+from copycat.cli.arguments import add_forms, check_output_file, make_parser, whole_number
 from copycat.cli.imports import defer_garbage_collection
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
@@ -91,6 +91,8 @@ def _check_flags(arguments: argparse.Namespace) -> None:
         raise UserError("--to: expected --schedule or --lr-find beside it; got neither.")
     if arguments.to and arguments.to.suffix.lower() != ".png":
         raise UserError(f"--to: expected a file that ends in .png; got {arguments.to}.")
+    if arguments.to:
+        check_output_file("--to", arguments.to)
     if arguments.form != "table" and not (draws or arguments.batch_size):
         raise UserError(f"--{arguments.form}: expected --schedule, --lr-find or --batch-size beside it; got none.")
 

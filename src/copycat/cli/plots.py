@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import make_parser
+from copycat.cli.arguments import check_output_folder, make_parser
 from copycat.config.printable import print_line
 
 
@@ -16,6 +16,8 @@ def run(words: Sequence[str]) -> None:
     from copycat.sweeps.sweep_file import check_sweep
 
     check_sweep(arguments.sweep)
+    if arguments.to is not None:
+        check_output_folder("--to", arguments.to)
     from copycat.sweeps.plots.files import write_plots
 
     for path in write_plots(arguments.sweep, arguments.to or arguments.sweep / "plots"):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import add_forms, add_uncalibrated, add_views, make_parser
+from copycat.cli.arguments import add_forms, add_uncalibrated, add_views, check_output_file, make_parser
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
@@ -31,6 +31,8 @@ def run(words: Sequence[str]) -> int:
 
     opened = open_completed(arguments.run)
     files = list_images(arguments.images)
+    if arguments.sheet is not None:
+        check_output_file("--sheet", arguments.sheet)
     print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.predict import print_predictions

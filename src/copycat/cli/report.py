@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from copycat.cli.arguments import add_paper_table, make_parser, read_paper_request
+from copycat.cli.arguments import (
+    add_paper_table,
+    check_output_file,
+    check_output_folder,
+    make_parser,
+    read_paper_request,
+)
 from copycat.cli.imports import defer_garbage_collection
 from copycat.config.printable import print_line
 
@@ -34,6 +40,10 @@ def run(words: Sequence[str]) -> None:
     add_paper_table(parser)
     arguments = parser.parse_args(words)
     paper = read_paper_request(parser, arguments)
+    if arguments.to is not None:
+        check_output_file("--to", arguments.to)
+    if arguments.png is not None:
+        check_output_folder("--png", arguments.png)
     from copycat.sweeps.sweep_file import check_reported
 
     check_reported(arguments.folders)

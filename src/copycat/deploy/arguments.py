@@ -1,7 +1,5 @@
 """Arguments of the commands on completed runs, checked before anything heavy is imported."""
 
-import errno
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,15 +118,3 @@ def _find_images(folder: Path) -> list[Path]:
     if not files:
         raise UserError(f"{folder}: expected images; got a folder without any.")
     return files
-
-
-def check_export_folder(to: Path) -> None:
-    """Check that a folder can be made, or written to.
-
-    Raises:
-        UserError: where it cannot.
-    """
-    existing = next(path for path in (to, *to.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        reason = os.strerror(errno.EACCES if existing.is_dir() else errno.ENOTDIR)
-        raise UserError(f"--to: expected a folder to write to; got {to}: {reason}.")
