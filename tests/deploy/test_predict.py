@@ -2,7 +2,6 @@
 
 import csv
 import json
-import tempfile
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
@@ -101,7 +100,7 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
     done = run_copycat(*words, at=tmp_path, stdin=image)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["predictions"]
-    assert [Path(row["file"]).name for row in rows] == ["standard input", "0.png", "1.png", "2.png", "3.png"]
+    assert [Path(row["file"]).name for row in rows] == ["-", "0.png", "1.png", "2.png", "3.png"]
     with open_predictor(open_completed(folder)) as predictor:
         (alone,) = predict_files(predictor, [tiny / "val" / "cat" / "0.png"])
     assert isinstance(alone, Prediction)
@@ -109,13 +108,14 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 5 * 100  # five in a row
         assert sheet.height < 250
-    assert not list(Path(tempfile.gettempdir()).glob("copycat-*/standard input"))
+    done = run_copycat("predict", folder, "-", "--csv", at=tmp_path, stdin=image)
+    assert done.stdout.splitlines()[1].startswith("-,cat,")
 
 
 def test_what_is_no_image_on_standard_input_is_named(folder: Path, tmp_path: Path) -> None:
     done = run_copycat("predict", folder, "-", at=tmp_path)
     assert done.returncode == 1
-    assert "standard input: empty file" in done.stderr
+    assert "copycat: -: empty file\n" in done.stderr
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool], ids=str)

@@ -18,8 +18,8 @@ CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROL = re.compile(f"[{CONTROL}]")
 UNPRINTABLE = re.compile(f"[\t\n{CONTROL}]")
 """What a single line of text may not contain."""
-_FORMULA = re.compile(r"[=+\-@＝＋－＠]")
-"""Characters that a spreadsheet interprets as the start of a formula.
+_FORMULA = re.compile(r"[=+\-@＝＋－＠].")
+"""Characters that a spreadsheet interprets as the start of a formula, with more after them.
 
 Source: OWASP, CSV Injection.
 """

@@ -1,9 +1,7 @@
 """Classify images of any size and format in batches, and report those that cannot be read."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,12 +48,14 @@ class Prediction:
     """Whether each class is in the conformal set; None of a run without sets."""
 
 
-def predict_files(predictor: Predictor, files: Sequence[Path]) -> Iterator[Prediction | UnreadableImage]:
-    """Yield one prediction or error for each file, in their order."""
+def predict_files(
+    predictor: Predictor, files: Sequence[Path], *, piped: bytes | None = None
+) -> Iterator[Prediction | UnreadableImage]:
+    """Yield one prediction or error for each file, in their order; `piped` is the content of the file `-`."""
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
         what = f"Images {start + 1} to {start + len(batch)} of {len(files)}"
-        decoded = list(_decode_files(predictor, batch, what=what))
+        decoded = list(_decode_files(predictor, batch, piped, what=what))
         images = [image for image in decoded if isinstance(image, Tensor)]
         found = iter(classify(predictor, torch.stack(images)) if images else ())
         for file, image in zip(batch, decoded, strict=True):
@@ -70,14 +70,21 @@ def classify(predictor: Predictor, images: Tensor) -> Iterator[tuple[list[float]
     return zip(probability.tolist(), decided.labels.tolist(), sets, strict=True)
 
 
-def _decode_files(predictor: Predictor, files: Sequence[Path], *, what: str) -> Iterator[Tensor | UnreadableImage]:
+def _decode_files(
+    predictor: Predictor, files: Sequence[Path], piped: bytes | None, *, what: str
+) -> Iterator[Tensor | UnreadableImage]:
     def read(index: int) -> Tensor | UnreadableImage:
         try:
-            return decode(files[index], size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
+            return _decode_file(files[index], predictor, piped)
         except UnreadableImage as error:
             return error
 
     return parallel_map(read, len(files), what=what)
+
+
+def _decode_file(file: Path, predictor: Predictor, piped: bytes | None) -> Tensor:
+    content = piped if file == STANDARD_INPUT else None
+    return decode(file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels, content=content)
 
 
 def print_predictions(
@@ -98,7 +105,8 @@ def print_predictions(
         UserError: where the run cannot predict.
     """
     report_foreign_calibrations([run] if calibrated else ())
-    with open_predictor(run, views=views, calibrated=calibrated) as predictor, _with_standard_input(files) as files:
+    with open_predictor(run, views=views, calibrated=calibrated) as predictor:
+        piped = _read_standard_input() if STANDARD_INPUT in files else None
         rows: list[dict[str, Any]] = []
         # CSV rows are written immediately, so that memory does not grow with the number of images
         made = predictor.calibration
@@ -107,12 +115,12 @@ def print_predictions(
         if form == "csv":
             add_row = start_csv(_columns(predictor.classes, has_sets=has_sets, multi_label=predictor.is_multi_label))
         unreadable, sheet_entries = 0, list[tuple[Picture, str]]()
-        for result in predict_files(predictor, files):
+        for result in predict_files(predictor, files, piped=piped):
             if isinstance(result, Prediction):
                 row = make_row(result, predictor.classes)
                 add_row({**row, "classes": join_names(row["classes"])} if form == "csv" and "classes" in row else row)
                 if sheet is not None and len(sheet_entries) < MAX_ON_SHEET:
-                    sheet_entries.append(_sheet_entry(result, predictor))
+                    sheet_entries.append(_sheet_entry(result, predictor, piped))
             else:
                 unreadable += 1
                 print_line(f"copycat: {result}", error=True)
@@ -149,8 +157,8 @@ def _notes(predictor: Predictor) -> Iterator[str]:
             yield "coverage and recall are stated for one view of each image; of several they may be others"
 
 
-def _sheet_entry(prediction: Prediction, predictor: Predictor) -> tuple[Picture, str]:
-    image = decode(prediction.file, size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
+def _sheet_entry(prediction: Prediction, predictor: Predictor, piped: bytes | None) -> tuple[Picture, str]:
+    image = _decode_file(prediction.file, predictor, piped)
     row = make_row(prediction, predictor.classes)
     caption = printable(join_names(row["classes"])) if "classes" in row else _name_class(row)
     if prediction.inside is not None and sum(prediction.inside) > 1:
@@ -173,19 +181,11 @@ def _write_sheet(entries: Sequence[tuple[Picture, str]], to: Path) -> None:
         raise UserError(f"--sheet: expected a file to write to; got {to}: {error.strerror}.") from error
 
 
-@contextmanager
-def _with_standard_input(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """Yield the files; an image on standard input is kept in a temporary folder meanwhile."""
-    if STANDARD_INPUT not in files:
-        yield files
-        return
-    with tempfile.TemporaryDirectory(prefix="copycat-") as folder:
-        piped = Path(folder) / "standard input"
-        content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise UserError(f"-: expected an image of {MAX_BYTES >> 20} MB or less on standard input; got more.")
-        piped.write_bytes(content)
-        yield [piped if path == STANDARD_INPUT else path for path in files]
+def _read_standard_input() -> bytes:
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UserError(f"-: expected an image of {MAX_BYTES >> 20} MB or less on standard input; got more.")
+    return content
 
 
 def _columns(classes: Sequence[str], *, has_sets: bool, multi_label: bool = False) -> list[str]:
