@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
         assert sheet.height < 250
     done = run_copycat("predict", folder, "-", "--csv", at=tmp_path, stdin=image)
     assert done.stdout.splitlines()[1].startswith("-,cat,")
+
+
+def test_a_file_whose_name_starts_as_a_flag_does_is_named_by_its_path(
+    folder: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(tiny / "val" / "cat" / "0.png", "-dash.png")
+    call_copycat("predict", folder, "-dash.png", status=2)
+    assert capsys.readouterr().err.endswith(" Type ./-dash.png for the file.\n")
+    call_copycat("predict", folder, "./-dash.png")
 
 
 def test_what_is_no_image_on_standard_input_is_named(folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """Parse the command line of `copycat train`: the flags of Hydra that apply to it, and overrides."""
 
 import argparse
+import re
 from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 from copycat.config.errors import UserError
@@ -42,6 +46,10 @@ class Parser(argparse.ArgumentParser):
         if self._is_intermixing:  # one of argparse's two passes over flags and other words
             return super().parse_known_args(args, namespace)
         if self._subparsers is None:
+            # before argparse misses an argument that such a word takes the place of
+            for word in takewhile(lambda word: word != "--", args):
+                if re.match(r"-+[^-\d.\s]\S*$", word) and not self._knows(word):
+                    self._refuse_flag(word)
             self._is_intermixing = True
             try:
                 arguments, more = self.parse_known_intermixed_args(args, namespace)
@@ -50,12 +58,23 @@ class Parser(argparse.ArgumentParser):
         else:
             arguments, more = super().parse_known_args(args, namespace)
         if more and more[0].startswith("-"):
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            hint = did_you_mean(more[0], flags) or f" Type {self.prog} --help."
-            raise UserError(f"{more[0]}: no such flag; expected {one_of(flags)}.{hint}")
+            self._refuse_flag(more[0])
         if more:
             raise UserError(f"{more[0]}: expected no more arguments. Type {self.prog} --help.")
         return arguments, more
+
+    def _knows(self, word: str) -> bool:
+        """Return whether a word is a flag, an abbreviation of one, or one with its value."""
+        name = word.partition("=")[0]
+        return any(flag.startswith(name) or (len(flag) == 2 and word.startswith(flag)) for flag in self._flags())
+
+    def _flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def _refuse_flag(self, word: str) -> NoReturn:
+        file = f" Type {quote(f'./{word}')} for the file." if Path(word).exists() else ""
+        hint = file or did_you_mean(word, self._flags()) or f" Type {self.prog} --help."
+        raise UserError(f"{word}: no such flag; expected {one_of(self._flags())}.{hint}")
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:
