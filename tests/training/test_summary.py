@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from copycat.training.summary import PrintedLosses, next_commands, show
-from tests.support.runs import train_tiny
+from tests.support.runs import QUIET, train_tiny
 
 
 def test_selected_epochs_are_printed_in_the_lecture_s_form_as_they_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +58,12 @@ def test_the_summary_has_metrics_folder_and_next_commands(
     commands = next_commands(outcome.folder, status=outcome.status)
     for command in ("board", "report", "predict", "rerun"):
         assert f"copycat {command} {outcome.folder}" in commands
+
+
+def test_one_epoch_is_in_the_singular(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    show(outcome.folder, outcome.manifest)
+    assert "completed after 1 epoch, " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("status", [None, "completed", "failed"])

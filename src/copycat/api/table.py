@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, Literal, overload
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.suggestions import did_you_mean, one_of, pluralize
 from copycat.tables.statistics import format_number
 
 MAX_ROWS = 60
@@ -105,7 +105,7 @@ class Table(Sequence[Mapping[str, Any]]):
 
     def __repr__(self) -> str:
         """Return the size and the columns."""
-        return f"<Table of {len(self)} rows: {', '.join(self.columns)}>"
+        return f"<Table of {pluralize(len(self), 'row')}: {', '.join(self.columns)}>"
 
     def _repr_html_(self) -> str:
         """Return an HTML table of the first rows, for notebooks."""

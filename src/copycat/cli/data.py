@@ -10,7 +10,7 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.printable import print_line
-from copycat.config.suggestions import did_you_mean
+from copycat.config.suggestions import did_you_mean, pluralize
 from copycat.data.sources.forms import FORMS, check_target, conversion_words
 from copycat.data.sources.root import check_image_folder, check_typed_root
 
@@ -181,9 +181,13 @@ def _convert(arguments: argparse.Namespace) -> None:
     if not isinstance(source, ImageSource):
         raise UserError("data convert: expected images of files, a table or shards; this source generates its images.")
     done = convert(source, arguments.folder, form=arguments.to, rows=arguments.rows)
-    kept = f"; {done.kept} {'images' if arguments.to == 'folder' else 'shards'} already existed" if done.kept else ""
-    skipped = f"; {done.unreadable} unreadable images left out" if done.unreadable else ""
-    print_line(f"{done.images} images in {arguments.folder}{kept}{skipped}")
+    kept = (
+        f"; {pluralize(done.kept, 'image' if arguments.to == 'folder' else 'shard')} already existed"
+        if done.kept
+        else ""
+    )
+    skipped = f"; {pluralize(done.unreadable, 'unreadable image')} left out" if done.unreadable else ""
+    print_line(f"{pluralize(done.images, 'image')} in {arguments.folder}{kept}{skipped}")
 
 
 def _draw(arguments: argparse.Namespace) -> None:

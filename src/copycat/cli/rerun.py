@@ -14,6 +14,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
+from copycat.config.suggestions import pluralize
 from copycat.data.sources.root import check_image_folder, find_missing_data, move_data
 
 if TYPE_CHECKING:  # it takes a second
@@ -86,10 +87,10 @@ def _check_has_data(original: "Opened", *, shown: Path) -> None:
     """Say how to name the images of a run or a package where they have moved."""
     node = original.config["data"]
     if place := find_missing_data(node):
-        count = sum(original.manifest["data"]["images"].values())
+        images = pluralize(sum(original.manifest["data"]["images"].values()), "image")
         what, word = ("table", "TABLE.csv") if node.get("file") else ("folder", "FOLDER")
         raise UserError(
-            f"{shown}: expected its {count} images in {place}; it is not there. Get them, and name their {what}:"
+            f"{shown}: expected its {images} in {place}; it is not there. Get them, and name their {what}:"
             f" copycat rerun {quote(str(shown))} --data {word}. They are compared with the recorded digests."
         )
 

@@ -99,7 +99,7 @@ def _totals(comparison: Comparison) -> Iterator[RenderableType]:
     cells = sum(d.is_metric for d in comparison.differences)
     tensors = [d for d in comparison.differences if d.place.startswith(f"{WEIGHTS}: ")]
     yield _line(
-        f"in all: {pluralize(cells, 'value')} in the metrics of {comparison.epochs} epochs,"
+        f"in all: {pluralize(cells, 'value')} in the metrics of {pluralize(comparison.epochs, 'epoch')},"
         f" and {len(tensors)} of {comparison.tensors} tensors"
     )
     if not (last := comparison.at_last_epoch()):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from copycat.config.suggestions import pluralize
 from copycat.inspection.reports.contents import PageImage, Section
 from copycat.inspection.reports.curve_charts import make_compared_chart
 from copycat.sweeps import charts
@@ -69,7 +70,7 @@ def _curves(results: Results, rows: Sequence[RunRow]) -> Iterator[Section]:
     best = {f"trial {row['trial']}": history for row, history in ranked[:BEST_CURVES]}
     others = ranked[BEST_CURVES:]
     rest = [history for _, history in others[:: -(-len(others) // OTHER_CURVES) or 1]]
-    caption = f"{metric} by epoch of the best {len(best)} of {len(ranked)} trials"
+    caption = f"{metric} by epoch of the best {len(best)} of {pluralize(len(ranked), 'trial')}"
     if rest:
         caption += f", before {'the others' if len(rest) == len(others) else f'{len(rest)} of the others'}"
     chart = make_compared_chart(best, metric, rest=rest, max_points=MAX_POINTS)

@@ -142,7 +142,7 @@ def _run_trials(
         runner.run(launcher, batch=sweeper.get("max_batch_size"))
     if runner.locked_trials:
         raise locked_trial_error(folder, runner.locked_trials[0], sweep=folder)
-    return f"{runner.failures} trials failed: sweep.max_failures" if runner.has_too_many_failures else None
+    return f"{pluralize(runner.failures, 'trial')} failed: sweep.max_failures" if runner.has_too_many_failures else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from copycat.config.metric_names import Nodes
 from copycat.config.printable import csv_text, print_line, printable
+from copycat.config.suggestions import pluralize
 from copycat.tables.comparison import ComparisonLine, RunComparison
 from copycat.tables.render import csv_cell, format_interval, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import (
@@ -76,7 +77,8 @@ def assess_accuracies(compared: RunComparison) -> Certainty:
     for name, row in compared.rows.items():
         if "accuracy_low" in row:
             share, images = row[f"final/{ACCURACY}"], compared.manifests[name]["data"]["images"]["val"]
-            intervals.append(f"{printable(name)}: {format_number(share)} ({format_interval(row)}, {images} images)")
+            text = f"{format_interval(row)}, {pluralize(images, 'image')}"
+            intervals.append(f"{printable(name)}: {format_number(share)} ({text})")
     if intervals:
         sentences.append(f"{ACCURACY} with its 95 % interval (Wilson): {'; '.join(intervals)}")
     correct = _read_correct(compared)

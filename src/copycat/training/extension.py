@@ -13,6 +13,7 @@ from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
 from copycat.config.schedule_lengths import TOTAL_KEYS
+from copycat.config.suggestions import pluralize
 from copycat.config.validation import check_value
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import CONFIG, WEIGHTS
@@ -42,7 +43,8 @@ def extend_run(opened: Opened, more: More, *, say: Callable[[str], None]) -> Ope
     """
     folder, config, manifest = opened.folder, opened.config, opened.manifest
     if (folder / TRIAL).exists():
-        before = f"is of {config['trainer']['max_epochs']} epochs" if EPOCHS in more else "gives all trials their time"
+        epochs = pluralize(config["trainer"]["max_epochs"], "epoch")
+        before = f"is of {epochs}" if EPOCHS in more else "gives all trials their time"
         raise UserError(f"{folder}: expected a run by itself; got a trial, whose sweep {before}.")
     if EPOCHS in more:
         _check_epochs(opened, more[EPOCHS], say=say)

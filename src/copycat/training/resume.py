@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.config.suggestions import pluralize
 from copycat.config.worlds import fill_world, needs_launch, world_size
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
@@ -100,7 +101,7 @@ def on_devices(opened: Opened, devices: int | None, *, say: Say) -> Opened:
     trainer = opened.config["trainer"]
     before = world_size(trainer)
     if devices not in (None, before):
-        say(f"resuming on {devices} devices instead of {before}: bits may change")
+        say(f"resuming on {pluralize(devices, 'device')} instead of {before}: bits may change")
         added = {} if "strategy" in trainer else {"strategy": "ddp", "timeout": TIMEOUT}
         trainer = {**trainer, **added, "devices": devices, "num_nodes": 1}
     filled = fill_world(trainer)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from copycat.config.printable import make_console, printable
+from copycat.config.suggestions import pluralize
 from copycat.models.metrics import list_quantities
 
 STAGES = ("train", "val", "test")
@@ -82,7 +83,8 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
-    lines.append(f"{manifest['status']} after {results.get('epochs', 0)} epochs, {manifest['seconds']:.1f} s{why}")
+    epochs = pluralize(results.get("epochs", 0), "epoch")
+    lines.append(f"{manifest['status']} after {epochs}, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
@@ -114,8 +116,9 @@ def next_commands(folder: Path, *, status: str | None = None, root: Path | None 
 def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Say where training ended before its last epoch, and how to go on."""
     if ended := manifest["results"].get("ended_early"):
-        inside = f" and {ended['batch']} batches of the next" if ended["batch"] else ""
-        yield f"training ended by {ended['by']} after {ended['epoch']} of {ended['max_epochs']} epochs{inside}"
+        inside = f" and {pluralize(ended['batch'], 'batch', 'batches')} of the next" if ended["batch"] else ""
+        epochs = pluralize(ended["max_epochs"], "epoch")
+        yield f"training ended by {ended['by']} after {ended['epoch']} of {epochs}{inside}"
         yield f"to go on: copycat resume {quote(str(folder))} {ended['by']}=MORE (in all; null: to the last epoch)"
 
 

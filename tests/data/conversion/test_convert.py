@@ -112,7 +112,7 @@ def test_unreadable_images_stop_a_conversion_or_are_left_out_and_counted(
     call_copycat("data", "convert", "pets", "rows", status=2)
     assert "1 of 5 files in pets can't be read, first cat/b.jpeg" in capsys.readouterr().err
     call_copycat("data", "convert", "pets", "rows", "data.on_unreadable=skip", "data.image_size=8")
-    assert capsys.readouterr().out == "4 images in rows; 1 unreadable images left out\n"
+    assert capsys.readouterr().out == "4 images in rows; 1 unreadable image left out\n"
     assert (
         load_rows("shards", tmp_path / "rows")["train"].digests
         == load_folder(pets, on_unreadable="skip")["train"].digests

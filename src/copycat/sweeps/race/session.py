@@ -119,7 +119,7 @@ class RaceSession:
             sweep=self.folder.parent,
         )
         if runner.has_too_many_failures:
-            return f"{runner.failures} trials of the race failed: sweep.max_failures"
+            return f"{pluralize(runner.failures, 'trial')} of the race failed: sweep.max_failures"
         return f"{TIME_KEY} is over: the race has not ended" if self.budget.is_over else None
 
 
