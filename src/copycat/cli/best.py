@@ -13,6 +13,7 @@ from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
+from copycat.config.places import expand_home
 from copycat.config.portfolio import choose_experiments
 from copycat.config.printable import print_line
 
@@ -107,7 +108,7 @@ def _folder(arguments: argparse.Namespace) -> list[str]:
     from copycat.config.suggestions import quote_value
     from copycat.data.sources.root import check_root
 
-    check_root(Path(arguments.data).expanduser(), key="DIR", hint="Type a folder with one sub-folder of images a class")
+    check_root(expand_home(arguments.data), key="DIR", hint="Type a folder with one sub-folder of images a class")
     return ["data=folder", f"data.root={quote_value(arguments.data)}"]
 
 

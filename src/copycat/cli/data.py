@@ -9,6 +9,7 @@ from copycat.cli.arguments import check_output_file, check_output_folder, make_p
 from copycat.cli.exit_status import DONE, FAILED
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.printable import print_line
 from copycat.config.suggestions import did_you_mean, pluralize
 from copycat.data.sources.forms import FORMS, check_target, conversion_words
@@ -111,7 +112,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if (
         arguments.csv
         and (file := config["data"].get("file"))
-        and Path(file).expanduser().resolve() == arguments.csv.resolve()
+        and expand_home(file).resolve() == arguments.csv.resolve()
     ):
         raise UserError(f"--csv: expected another file than data.file; got {file}, which would be overwritten.")
     allow_own_modules(config)

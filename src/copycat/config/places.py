@@ -33,10 +33,15 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("copycat")
 
 
+def expand_home(path: str | Path) -> Path:
+    """Expand `~` and `~USER` at the start of a path, which stays as it is where there is no such user."""
+    return Path(os.path.expanduser(path))
+
+
 def settings_folder() -> Path:
     """Return the folder of the user's settings: COPYCAT_SETTINGS, else `copycat` in the XDG configuration folder."""
     if named := os.environ.get("COPYCAT_SETTINGS"):
-        return Path(named).expanduser()
+        return expand_home(named)
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (base if base.is_absolute() else Path(os.path.expanduser("~"), ".config")) / "copycat"
 

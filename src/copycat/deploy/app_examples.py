@@ -9,6 +9,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.config.places import expand_home
 from copycat.data.decode import UnreadableImage, decode
 from copycat.data.labels import label_codes, label_names, name_code
 from copycat.deploy.app_pictures import input_url, photo_url
@@ -66,7 +67,7 @@ def find_examples(opened: Opened, *, max_pixels: int) -> Sequence[Example]:
 def _from_files(opened: Opened, images: Sequence[ImageRecord], *, max_pixels: int) -> Iterator[Example]:
     """Yield the files below the run's folder of images that are still images."""
     node = opened.config["data"]
-    root = Path(node.get("root") or Path(node["file"]).parent).expanduser().resolve()
+    root = expand_home(node.get("root") or Path(node["file"]).parent).resolve()
     fit = node.get("fit", "crop")
     classes = opened.manifest["data"]["classes"]
     for place in _class_by_class([image.label for image in images]):

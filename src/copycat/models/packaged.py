@@ -1,7 +1,6 @@
 """Create networks on backbones of timm and torchvision."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.suggestions import did_you_mean, first_line
 from copycat.models.backbone import Backbone, Pixels, load_weights, measure_width
 from copycat.models.model_packages import PACKAGES
@@ -52,7 +52,7 @@ def packaged(
     if network is None:
         network = _create(package, name, pretrained=downloads, initialized=not downloads, size=backbone_size)
         if weights:
-            load_weights(network, Path(weights).expanduser(), name=f"{package} {name}")
+            load_weights(network, expand_home(weights), name=f"{package} {name}")
     pixels = Pixels(size=backbone_size or trained.size, mean=trained.mean, deviation=trained.deviation)
     width = measure_width(network, name=f"{package} {name}", size=pixels.size)
     backbone = Backbone(network=network, pixels=pixels, width=width, name=f"{package} {name}")

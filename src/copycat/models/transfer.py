@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from copycat.config.extras import require_package
-from copycat.config.places import cache_folder
+from copycat.config.places import cache_folder, expand_home
 from copycat.models.backbone import Backbone, Pixels, load_weights
 from copycat.models.efficientnet import WIDTH, EfficientNetLite0
 from copycat.models.features import FrozenFeatures
@@ -115,7 +115,7 @@ def efficientnet_lite0(
     network = EfficientNetLite0()
     network._fc = nn.Identity()  # type: ignore[assignment]
     if not (are_weights_replaced(frozen=frozen) or load_stored_weights(network)):
-        load_weights(network, Path(weights).expanduser() if weights else _packaged(), name="EfficientNet-Lite0")
+        load_weights(network, expand_home(weights) if weights else _packaged(), name="EfficientNet-Lite0")
     pixels = Pixels(size=backbone_size, mean=MEAN_AND_DEVIATION, deviation=MEAN_AND_DEVIATION)
     backbone = Backbone(network=network, pixels=pixels, width=WIDTH, name="efficientnet_lite0")
     return build_on_backbone(backbone, out_features=out_features, frozen=frozen, freeze_batch_norm=freeze_batch_norm)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.places import expand_home
 from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
@@ -103,11 +104,7 @@ def resolve_loss(node: Config, *, classes: int, multi_label: bool = False) -> Co
 
 def _absolute(path: Any) -> str | None:
     """Return the absolute path of an existing relative one; None where it does not exist or cannot be recorded."""
-    if (
-        not isinstance(path, (str, Path))
-        or (expanded := Path(path).expanduser()).is_absolute()
-        or not expanded.exists()
-    ):
+    if not isinstance(path, (str, Path)) or (expanded := expand_home(path)).is_absolute() or not expanded.exists():
         return None
     absolute = str(expanded.resolve() if ".." in expanded.parts else expanded.absolute())
     try:

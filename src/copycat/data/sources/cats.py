@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from copycat.config.errors import UserError
+from copycat.config.places import expand_home
 from copycat.data.memory_cache import cached
 from copycat.data.split import Part, digest
 
@@ -44,7 +45,7 @@ class Cats:
 
     def _part(self, name: str, *, stem: str, count: int) -> Part:
         file = f"{stem}_catvnoncat.h5"
-        path = (Path(self.root).expanduser() / file).absolute()
+        path = (expand_home(self.root) / file).absolute()
         if not path.is_file():
             raise UserError(
                 f"data=cats: no {file} in {self.root}. Get it by `copycat data fetch cats`, or set COPYCAT_DATA."
@@ -67,7 +68,7 @@ class Cats:
     def _read(self, file: str, *, key: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         expected = f"expected {key} as {dtype} {list(shape)}"
         try:
-            with h5py.File(Path(self.root).expanduser() / file, "r") as h5:
+            with h5py.File(expand_home(self.root) / file, "r") as h5:
                 if elsewhere := _external_feature(h5, key):
                     raise self._error(file, f"{expected} in the file itself", elsewhere)
                 if not isinstance(array := h5.get(key), h5py.Dataset):

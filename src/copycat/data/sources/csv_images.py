@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from copycat.config.places import expand_home
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_labels import read_labels
@@ -65,8 +66,8 @@ class CsvImages(ImageSource):
             cache=cache,
             cache_gb=cache_gb,
         )
-        self.file = Path(file).expanduser()
-        self.folder = self.file.parent if root is None else Path(root).expanduser()
+        self.file = expand_home(file)
+        self.folder = self.file.parent if root is None else expand_home(root)
         self.delimiter, self.groups = delimiter, groups
         self.columns: Mapping[str, Any] = {
             "path_column": path_column,

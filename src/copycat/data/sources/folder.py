@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from copycat.config.errors import UserError
+from copycat.config.places import expand_home
 from copycat.data.columns import TextColumn
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.file_names import escape_name
@@ -59,7 +59,7 @@ class Folder(ImageSource):
         )
         if not root.isascii() and escape_name(root) != root:  # config.yaml and run.json are UTF-8
             raise UserError(f"data.root: expected a path in UTF-8; got {escape_name(root)}. Type a link to it: ln -s.")
-        self.root, self.groups, self.multi_label = Path(root).expanduser(), groups, multi_label
+        self.root, self.groups, self.multi_label = expand_home(root), groups, multi_label
         self.synthetic = (self.root / SYNTHETIC_MARKER).is_file()
 
     def load(self) -> Mapping[str, Part]:

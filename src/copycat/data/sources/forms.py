@@ -5,6 +5,7 @@ from pathlib import Path
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.suggestions import quote_value
 from copycat.data.sources.file_names import is_address
 
@@ -24,7 +25,7 @@ def recognize_form(origin: str) -> str:
     """
     if is_address(origin):
         return "webdataset" if origin.endswith(".tar") else "shards"
-    path = Path(origin).expanduser()
+    path = expand_home(origin)
     if path.is_file():
         return {".parquet": "shards", ".tar": "webdataset"}.get(path.suffix.lower(), "csv")
     if not path.is_dir():
@@ -52,7 +53,7 @@ def conversion_words(origin: str, overrides: Sequence[str]) -> list[str]:
 
 def check_target(origin: str, to: Path, form: str) -> None:
     """Raise a UserError where a data set cannot be converted to a folder: before it is read."""
-    source = None if is_address(origin) else Path(origin).expanduser().resolve()
+    source = None if is_address(origin) else expand_home(origin).resolve()
     if source is not None and source.is_dir() and to.resolve().is_relative_to(source):
         raise UserError(f"data convert: expected a folder outside of {origin} to write to; got {to}.")
     if not to.absolute().parent.is_dir():

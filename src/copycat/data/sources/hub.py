@@ -1,11 +1,11 @@
 """Load a data set of the Hugging Face Hub, or local Parquet files and folders, by `datasets`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.suggestions import one_of
 from copycat.data.sources.csv_columns import check_groups_key, find_column
 from copycat.data.sources.folder_scan import PART_OF_WORD
@@ -116,7 +116,7 @@ class Hub(ImageSource):
         """Return keys of the configuration with the values that a rerun needs: the revision, or an absolute path."""
         if self.revision:
             return {"revision": self.revision}
-        path = Path(self.name).expanduser()
+        path = expand_home(self.name)
         return {"name": str(path.resolve() if ".." in path.parts else path.absolute())}
 
     def _find_columns(self, features: Mapping[str, Any]) -> tuple[str, str]:

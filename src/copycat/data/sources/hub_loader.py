@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.errors import UserError
+from copycat.config.places import expand_home
 from copycat.config.printable import printable
 from copycat.data.sources.hub_cache import SHA, Splits, load_cached
 
@@ -34,7 +35,7 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
     Raises:
         UserError: where there is no such data set, it cannot be reached, or its files are no table of rows.
     """
-    path = Path(name).expanduser()
+    path = expand_home(name)
     with _quiet():
         if path.exists():
             return _load_local(path, subset, download=download), None

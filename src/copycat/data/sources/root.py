@@ -7,6 +7,7 @@ from typing import Any
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.options import is_option
+from copycat.config.places import expand_home
 from copycat.config.suggestions import is_plain_value, type_override
 from copycat.data.sources.csv_columns import check_groups_key, find_columns
 from copycat.data.sources.csv_table import read_table
@@ -48,7 +49,7 @@ def check_rows_root(root: str) -> None:
     """
     if is_address(root):
         require_package("fsspec", wanted_by=f"data.root={root}")
-    elif not Path(root).expanduser().exists():
+    elif not expand_home(root).exists():
         raise UserError(f"data.root: expected a folder, a file or an address; {root} is not there.")
 
 
@@ -67,6 +68,8 @@ def list_row_files(root: Path) -> tuple[Path, list[str]]:
 
 ROW_OPTIONS = ("shards", "webdataset", "lance")
 """Options of data whose root may be a folder, a file or an address."""
+ROOT_OPTIONS = ("folder", *ROW_OPTIONS)
+"""Options of data that need a root."""
 CHECKS: Mapping[str, tuple[str, Callable[[Path], None]]] = {"folder": ("root", check_root), "csv": ("file", check_file)}
 """Options of data that read a path, with its key and check."""
 
@@ -77,11 +80,18 @@ def check_typed_root(overrides: Sequence[str]) -> None:
     Raises:
         UserError: where it is not there.
     """
+    roots = [word.partition("=")[2] for word in overrides if word.startswith("data.root=")]
+    if roots and roots[-1] in ("", "null") and any(f"data={option}" in overrides for option in ROOT_OPTIONS):
+        raise _missing_root_error(roots[-1])
     for option, (key, check) in CHECKS.items():
         values = [word.partition("=")[2] for word in overrides if word.startswith(f"data.{key}=")]
         path = values[-1] if values and f"data={option}" in overrides else ""
         if is_plain_value(path):
-            check(Path(path).expanduser())
+            check(expand_home(path))
+
+
+def _missing_root_error(got: str) -> UserError:
+    return UserError(f"data.root: expected a folder; got {got or 'nothing'}. Type data.root=FOLDER.")
 
 
 def check_image_folder(config: Mapping[str, Any]) -> None:
@@ -91,9 +101,11 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
         UserError: where it is not there, it has no such column, or a package is missing that reads it.
     """
     node = config["data"]
+    if is_option(node["_target_"], "data", *ROOT_OPTIONS) and not node["root"]:
+        raise _missing_root_error("null")
     for option, (key, check) in CHECKS.items():
         if is_option(node["_target_"], "data", option) and node.get(key):
-            check(Path(node[key]).expanduser())
+            check(expand_home(node[key]))
     if is_option(node["_target_"], "data", "hub"):
         require_package("datasets", wanted_by="data=hub")
     for option, package in PACKAGES.items():
@@ -105,17 +117,17 @@ def check_image_folder(config: Mapping[str, Any]) -> None:
     if is_option(node["_target_"], "data", "folder") and node.get("groups"):
         compile_pattern(node["groups"])
     if is_option(node["_target_"], "data", "csv") and node.get("file"):
-        table = read_table(Path(node["file"]).expanduser(), delimiter=node.get("delimiter"), header_only=True)
+        table = read_table(expand_home(node["file"]), delimiter=node.get("delimiter"), header_only=True)
         find_columns(table, node)
         check_groups_key(node.get("groups"), table.columns)
         if node.get("root"):
-            check_root(Path(node["root"]).expanduser(), hint=ROOT_HINT)
+            check_root(expand_home(node["root"]), hint=ROOT_HINT)
 
 
 def find_missing_data(node: Mapping[str, Any]) -> str | None:
     """Return the folder or the table of a run's images where it is not there; None where it is, or has no path."""
     place: str | None = node.get("file") or node.get("root")
-    return place if place and not is_address(place) and not Path(place).expanduser().exists() else None
+    return place if place and not is_address(place) and not expand_home(place).exists() else None
 
 
 def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.suggestions import one_of
 from copycat.data.sources.csv_columns import IGNORE, USUAL_NAMES, check_groups_key, find_column
 from copycat.data.sources.csv_labels import read_labels
@@ -74,7 +74,7 @@ class RowSource(ImageSource):
             cache=cache,
             cache_gb=cache_gb,
         )
-        self.root = root if is_address(root) else str(Path(root).expanduser().absolute())
+        self.root = root if is_address(root) else str(expand_home(root).absolute())
         self.image_column, self.label_column, self.label_separator = image_column, label_column, label_separator
         self.split_column, self.groups, self.stated_classes = split_column, groups, classes
 

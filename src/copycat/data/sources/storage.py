@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.places import expand_home
 from copycat.config.suggestions import first_line
 from copycat.data.lazy_images import Stamp
 from copycat.data.sources.file_names import is_address
@@ -54,7 +55,7 @@ def open_storage(root: str) -> tuple[Storage, list[str] | None]:
         folder, _, name = root.rstrip("/").rpartition("/")
         is_file = name.lower().endswith(FILE_ENDINGS)
         return (RemoteStorage(folder), [name]) if is_file else (RemoteStorage(f"{folder}/{name}"), None)
-    path = Path(root).expanduser().absolute()
+    path = expand_home(root).absolute()
     if path.is_file():
         return LocalStorage(path.parent), [path.name]
     if not path.is_dir():
