@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,19 @@ def test_the_command_that_trains_on_the_others_can_be_typed(
     call_copycat("data", "check", "--deep", *words)
     typed = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("copycat train ")[2])
     assert compose(typed).config["data"]["file"].endswith("t,1 (x).csv")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_before_the_images_are_looked_at(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shutil.copytree(tiny, tmp_path / "photos")
+    (root / "val" / "cat" / "0.png").rename(root / "val" / "cat" / os.fsdecode(b"caf\xe9.png"))
+    words = ["data=folder", f"data.root={root}", "--to", tmp_path / "page.html", "--csv", tmp_path / "t.csv"]
+    call_copycat("data", "check", "--deep", *words, status=2)
+    printed = capsys.readouterr()
+    assert "expected names of files in UTF-8; got 'photos/val/cat/caf\\udce9.png'. Rename it." in printed.err
+    assert "near-duplicates" not in printed.out
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_images_without_files_are_written_beside_the_table(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from copycat.config.printable import make_console, print_line, printable
 from copycat.config.suggestions import pluralize, type_override
 from copycat.data.datamodule import DataModule
-from copycat.data.pool import Pool
+from copycat.data.pool import Pool, join_parts
 from copycat.data.report import MAX_LINES
 from copycat.inspection.quality.deep_check import check_deep
 from copycat.inspection.quality.out_of_fold import Probabilities, read_fold_predictions
 from copycat.inspection.quality.page import list_lines, make_quality_page
-from copycat.inspection.quality.table import write_quality_table
+from copycat.inspection.quality.table import check_names, write_quality_table
 from copycat.inspection.reports.page import write_page
 
 
@@ -28,6 +28,8 @@ def report_deep_check(
         assert predictions is not None
         return read_fold_predictions(pool, predictions, classes=data.classes)
 
+    if table is not None:
+        check_names(join_parts(data.parts), table)
     check = check_deep(data, predictions=None if predictions is None else read)
     console = make_console(soft_wrap=True)
     for line in list_lines(check, most=MAX_LINES if console.is_terminal else None):

@@ -62,7 +62,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
             )
         write_whole(to, text.getvalue().encode())
     except UnicodeEncodeError as error:
-        raise UserError(f"--csv: expected names of files in UTF-8; got {error.object!a:.200}. Rename it.") from error
+        raise _encoding_error(error) from error
     except OSError as error:
         raise UserError(f"--csv: expected a file to write to; got {to}: {error.strerror}.") from error
     return len(excluded)
@@ -104,8 +104,30 @@ def _official_parts(pool: Pool, is_official: bool) -> list[str]:
     return ["test" if part == "test" else "train" for part in pool.parts] if "test" in pool.parts else []
 
 
+def check_names(pool: Pool, to: Path) -> None:
+    """Check that a table can hold the paths of the images that have files.
+
+    Raises:
+        UserError: where a name is not UTF-8.
+    """
+    for index, original in enumerate(pool.originals):
+        if original is not None and isinstance(original[0], LazyImages):
+            try:
+                image_path(pool, index, to)
+            except UnicodeEncodeError as error:
+                raise _encoding_error(error) from error
+
+
+def _encoding_error(error: UnicodeEncodeError) -> UserError:
+    return UserError(f"--csv: expected names of files in UTF-8; got {error.object!a:.200}. Rename it.")
+
+
 def image_path(pool: Pool, index: int, to: Path) -> str:
-    """Return an image's path: below the table's folder relative to it, elsewhere absolute."""
+    """Return an image's path: below the table's folder relative to it, elsewhere absolute.
+
+    Raises:
+        UnicodeEncodeError: where it is not UTF-8.
+    """
     folder = to.absolute().parent
     original = pool.originals[index]
     if original is not None and isinstance(original[0], LazyImages):
@@ -115,6 +137,7 @@ def image_path(pool: Pool, index: int, to: Path) -> str:
         _write_png(pool.images.images[index], path)
     path = Path(os.path.normpath(path))
     text = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    text.encode()  # here the error has this path, in the whole table all of them
     return f"./{text}" if text.startswith((*"=+-@'", " ")) else text  # no formula for a spreadsheet
 
 
