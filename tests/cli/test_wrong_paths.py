@@ -42,6 +42,15 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--sheet: expected a file to write to; got IMAGE/x.png, whose folder cannot": (
         "predict RUN IMAGE --sheet IMAGE/x.png",
     ),
+    "inspect: expected KEY=VALUE; got the folder of a run, RUN. Type copycat inspect --weights RUN": (
+        "inspect RUN",
+        "inspect --schedule RUN",
+    ),
+    "expected KEY=VALUE, as in optimizer.lr=1e-3; got 'PHOTOS'. For a folder of images, type data=folder data.root=P": (
+        "data check PHOTOS",
+        "inspect PHOTOS",
+        "train PHOTOS",
+    ),
     "--png: expected a folder to write to; got IMAGE/x: Not a directory": ("report RUN --png IMAGE/x",),
     "FOLDER: expected a folder to write to; got IMAGE/x: Not a directory": ("data draw IMAGE/x",),
 }
@@ -64,14 +73,19 @@ for words in calls:
 def answers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list[str]]]:
     at = tmp_path_factory.mktemp("wrong")
     run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=at).folder
-    names = {"RUN": str(run), "IMAGE": str(tiny / "val" / "cat" / "0.png")}
+    names = {"RUN": str(run), "IMAGE": str(tiny / "val" / "cat" / "0.png"), "PHOTOS": str(tiny)}
     calls = [call for wrong in WRONG.values() for call in wrong]
     words = [re.sub("|".join(names), lambda name: names[name[0]], call).split() for call in calls]
     command = [sys.executable, "-c", PROGRAM, json.dumps([words, HEAVY])]
     done = subprocess.run(command, cwd=at, check=True, capture_output=True, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    image = names["IMAGE"]
-    return {call: (text.replace(image, "IMAGE"), heavy) for call, (text, heavy) in zip(calls, lines, strict=True)}
+
+    def shorten(text: str) -> str:
+        for name, path in names.items():
+            text = text.replace(path, name)
+        return text
+
+    return {call: (shorten(text), heavy) for call, (text, heavy) in zip(calls, lines, strict=True)}
 
 
 @pytest.mark.parametrize(("expected", "call"), [(text, call) for text, calls in WRONG.items() for call in calls])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from copycat.cli.arguments import add_forms, check_output_file, make_parser, whole_number
@@ -12,6 +13,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.flags import Parser
+from copycat.records.run_folder import MANIFEST
 
 WITH_VALUE = ("--weights", "--to", "--min-lr", "--max-lr", "--steps")
 """Flags before a word that is no override."""
@@ -27,6 +29,10 @@ def run(words: Sequence[str]) -> None:
         (flags if word.startswith("-") or before in WITH_VALUE else overrides).append(word)
     arguments = _make_parser().parse_args([*flags, *overrides])
     _check_flags(arguments)
+    run = next((word for word in overrides if (Path(word) / MANIFEST).is_file()), None)
+    if run is not None and not arguments.weights:
+        hint = f"Type copycat inspect --weights {quote(run)}."
+        raise UserError(f"inspect: expected KEY=VALUE; got the folder of a run, {run}. {hint}")
     if arguments.weights:
         if overrides:
             raise UserError(f"--weights: expected the folder of a run alone; got {overrides[0]!r} too.")

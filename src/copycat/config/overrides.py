@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
+from pathlib import Path
 from shlex import quote
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -14,7 +15,7 @@ from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import renamed_key_error
-from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override
+from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override, type_override
 
 ALTERNATIVE_HINTS = {
     "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
@@ -118,6 +119,8 @@ def _hint(word: str, loader: ConfigLoaderImpl) -> str:
     options = {option: group for group in groups for option in list_options(group, loader)}
     if word in options:
         return f" Did you mean {options[word]}={word}?"
+    if Path(word).is_dir():
+        return f" For a folder of images, type data=folder {type_override('data.root', word)}."
     return did_you_mean(word, groups, after="=OPTION")
 
 
