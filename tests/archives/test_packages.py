@@ -223,6 +223,20 @@ def test_a_hostile_manifest_cannot_add_words_to_the_lock() -> None:
     assert content == b"# Python unknown; all packages that were installed\ngood==1.2+cpu\n"
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "metrics.csv", "predictions.csv"])
+def test_a_run_whose_files_changed_is_not_packed(
+    name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = shutil.copytree(run, tmp_path / "damaged")
+    (damaged / name).write_bytes(b"")
+    call_copycat("pack", damaged, tmp_path / "it.zip", status=2)
+    assert f"{damaged / name}: expected a file as it was recorded; it was changed" in capsys.readouterr().err
+    (damaged / name).unlink()
+    call_copycat("pack", damaged, tmp_path / "it.zip", status=2)
+    assert f"{damaged / name}: expected a file as it was recorded; it is gone" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.zip"))
+
+
 def test_wrong_words_are_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, expected in {
         ("pack", run, tmp_path / "it.tar"): "ends in .zip",

@@ -17,7 +17,7 @@ from copycat.config.options import is_option
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.data.sources.root import ROW_OPTIONS, check_has_root, list_row_files
 from copycat.models.stored_weights import KEY, PACKAGED, stored_file
-from copycat.records.digests import CALIBRATION, WRITTEN_LATER
+from copycat.records.digests import CALIBRATION, WRITTEN_LATER, changed_files, recorded_digests
 from copycat.records.image_index import read_images
 from copycat.records.lock import is_locked
 from copycat.records.reader import check_files, list_files, read_checked_manifest, read_config, reason
@@ -144,6 +144,11 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError("its configuration has no data")
     except (OSError, ValueError) as error:
         raise UserError(f"{run}: expected the folder of a run; {reason(error)}. See them: copycat runs.") from error
+    for name, what in changed_files(run, recorded_digests(manifest)):
+        raise UserError(
+            f"{run / name}: expected a file as it was recorded; it {what}. Restore it, or train the run again:"
+            f" copycat rerun {run}."
+        )
     return manifest, config
 
 

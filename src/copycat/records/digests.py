@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from copycat.config.dotted_keys import iterate_values
+from copycat.records.metrics_csv import FILE
 from copycat.records.reader import MAX_FILES, list_files
-from copycat.records.run_folder import MANIFEST
+from copycat.records.run_folder import CONFIG, MANIFEST, WEIGHTS
 from copycat.records.trial_file import FILE as TRIAL
 
 CALIBRATION = "calibration.json"
@@ -24,6 +25,18 @@ def digest_files(folder: Path) -> dict[str, str]:
     """
     paths = _paths(folder)
     return {name: digest_file(path) for name, path in paths.items()} if len(paths) <= MAX_FILES else {}
+
+
+def recorded_digests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of a run's files that its manifest has, by name."""
+    results = manifest["results"]
+    digests = {
+        CONFIG: manifest["request"]["config_digest"],
+        FILE: results.get("history_digest"),
+        WEIGHTS: results.get("weights_digest"),
+        **manifest.get("files", {}),
+    }
+    return {name: digest for name, digest in digests.items() if digest is not None}
 
 
 def changed_files(folder: Path, recorded: Mapping[str, str]) -> Iterator[tuple[str, str]]:

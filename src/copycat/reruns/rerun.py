@@ -13,9 +13,8 @@ from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import backbone_change
 from copycat.provenance.diagnosis import Cause, RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
-from copycat.records.digests import changed_files, changed_keys
-from copycat.records.metrics_csv import FILE
-from copycat.records.run_folder import CONFIG, WEIGHTS
+from copycat.records.digests import changed_files, changed_keys, recorded_digests
+from copycat.records.run_folder import CONFIG
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
 from copycat.reruns.comparison import BEST, LAST, Comparison, compare
 from copycat.training.component_builders import build_network, check_model
@@ -114,14 +113,7 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
 
 def _changed_records(original: Opened) -> list[Cause]:
     """Return the recorded files that have changed since."""
-    results, request = original.manifest["results"], original.manifest["request"]
-    digests = {
-        CONFIG: request["config_digest"],
-        FILE: results.get("history_digest"),
-        WEIGHTS: results.get("weights_digest"),
-        **original.manifest.get("files", {}),
-    }
-    recorded = {name: digest for name, digest in digests.items() if digest is not None}
+    request, recorded = original.manifest["request"], recorded_digests(original.manifest)
     lines = {name: f"{name} {what}" for name, what in changed_files(original.folder, recorded)}
     for name in (f"checkpoints/{BEST}", f"checkpoints/{LAST}"):
         path = original.folder / name
