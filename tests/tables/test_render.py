@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from copycat.tables import render
-from copycat.tables.render import Column, Pipe, csv_cell, indent_json, print_table, wide_console
+from copycat.tables.render import Column, Pipe, csv_cell, indent_json, print_table, wide_console, write_csv
 
 HEADS = st.lists(
     st.sampled_from(["run", "final\nval/loss", "loss/日本", "x", "a longer title"]), min_size=1, max_size=4
 )
 TEXTS = st.text(st.sampled_from("ab 1.–… 日é\t\x1b\u202e"), max_size=6)
 ROWS = st.lists(st.lists(TEXTS, min_size=4, max_size=4), max_size=4)
+
+
+def test_a_csv_without_rows_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv([])
+    assert capsys.readouterr().out == ""
 
 
 @settings(max_examples=40)

@@ -201,9 +201,10 @@ def write_csv(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def start_csv(names: Sequence[str]) -> Callable[[Mapping[str, Any]], None]:
-    """Write the header to standard output and return a function that writes a row below it."""
+    """Write the header to standard output, unless it is empty, and return a function that writes a row below it."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(map(csv_text, names))
+    if names:
+        writer.writerow(map(csv_text, names))
 
     def write(row: Mapping[str, Any]) -> None:
         writer.writerow([csv_cell(row.get(name)) for name in names])
