@@ -230,10 +230,10 @@ def test_a_run_whose_files_changed_is_not_packed(
     damaged = shutil.copytree(run, tmp_path / "damaged")
     (damaged / name).write_bytes(b"")
     call_copycat("pack", damaged, tmp_path / "it.zip", status=2)
-    assert f"{damaged / name}: expected a file as it was recorded; it was changed" in capsys.readouterr().err
+    assert f"{damaged / name}: expected an intact file; it was changed" in capsys.readouterr().err
     (damaged / name).unlink()
     call_copycat("pack", damaged, tmp_path / "it.zip", status=2)
-    assert f"{damaged / name}: expected a file as it was recorded; it is gone" in capsys.readouterr().err
+    assert f"{damaged / name}: expected an intact file; it is gone" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.zip"))
 
 
@@ -244,7 +244,12 @@ def test_wrong_words_are_named(run: Path, tmp_path: Path, capsys: pytest.Capture
         ("pack", tmp_path / "nowhere", tmp_path / "it.zip"): "expected the folder of a run",
         ("pack", run, tmp_path / "nowhere" / "it.zip"): "in an existing folder",
         ("unpack", run / "run.json", tmp_path / "there"): "expected a package",
-        ("unpack", run / "nowhere.zip", tmp_path / "there"): "no such file",
+        (
+            "unpack",
+            run / "nowhere.zip",
+            tmp_path / "there",
+        ): "expected a package of copycat pack; there is no such",
+        ("rerun", run / "nowhere.zip"): "expected a package of copycat pack; there is no such",
         ("unpack", run / "run.json", run): "expected a new or empty folder",
         ("rerun", run / "metrics.csv"): "expected a package",
         ("rerun", run, "--to", tmp_path): "expected a package",

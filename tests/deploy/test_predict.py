@@ -165,7 +165,7 @@ def test_mistakes_are_one_line(folder: Path, tiny: Path, tmp_path: Path, capsys:
     assert [line.partition(": expected ")[2] for line in said] == [
         "an image, or a folder of images; got none.",
         "images; got a folder without any.",
-        "a run's manifest; no such file or directory.",
+        "the folder of a run; got a folder without run.json. See them: copycat runs.",
     ]
 
 
@@ -181,7 +181,7 @@ def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: P
     assert "\n" not in str(caught.value)
     (of / "weights.safetensors").unlink()
     with (
-        pytest.raises(UserError, match=r"expected a completed run, with weights\.safetensors"),
+        pytest.raises(UserError, match=r"weights\.safetensors: expected a file of the run; it is missing\."),
         open_predictor(open_completed(of)),
     ):
         pass

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from copycat.config.errors import UserError
 from copycat.records.predictions import Predictions, read_predictions, write_predictions
 from copycat.records.safe_tensors import read_weights
 from copycat.training.components import build_components
@@ -41,6 +42,12 @@ def test_a_folder_without_predictions_gives_none(tmp_path: Path) -> None:
     assert read_predictions(tmp_path, classes=2) == {}
 
 
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").touch()
+    with pytest.raises(UserError, match=r"predictions\.csv: expected the predictions of a run; it is empty\."):
+        read_predictions(tmp_path, classes=2)
+
+
 def test_probabilities_of_float64_keep_all_digits(tmp_path: Path) -> None:
     said = torch.tensor([0.1, 0.7], dtype=torch.float64)
     found = Predictions(np.array([0, 1]), class_probabilities(said).numpy())
@@ -61,5 +68,5 @@ def test_several_classes_an_image_are_read_back(tmp_path: Path) -> None:
 def test_a_label_of_no_class_is_refused(cell: str, tmp_path: Path) -> None:
     header = "part,index,labels,probability_0,probability_1,probability_2"
     (tmp_path / "predictions.csv").write_text(f"{header}\r\nval,0,{cell},0.1,0.2,0.3\r\n")
-    with pytest.raises(ValueError, match=r"predictions\.csv: (expected labels of 3 classes|invalid literal)"):
+    with pytest.raises(ValueError, match=r"predictions\.csv: .*; (expected labels of 3 classes|invalid literal)"):
         read_predictions(tmp_path, classes=3)

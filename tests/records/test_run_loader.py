@@ -51,6 +51,15 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
     return train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path / "runs").folder
 
 
+def test_an_empty_or_missing_configuration_is_named(folder: Path) -> None:
+    (folder / "config.yaml").write_bytes(b"")
+    with pytest.raises(UserError, match=r"config\.yaml: expected a run's configuration; it is empty\. Restore it"):
+        open_run(folder)
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"config\.yaml: expected a file of the run; it is missing\. Restore it"):
+        open_run(folder)
+
+
 @pytest.mark.parametrize(
     "option", mark_slow(OPTIONS, fast={option.split("=")[0]: option for option in OPTIONS}.values())
 )

@@ -9,7 +9,7 @@ from copycat.config.errors import UserError
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.inspection.reports.confusion_plots import make_confusion_plot
 from copycat.inspection.reports.curves import make_curves
-from copycat.records.predictions import FILE, read_predictions
+from copycat.records.predictions import read_predictions
 
 
 def plot_metrics(rows: Sequence[Mapping[str, float]], metrics: Sequence[str], *, best: int | None) -> Figure:
@@ -32,10 +32,7 @@ def plot_confusion(folder: Path, part: str, *, classes: Sequence[str]) -> Figure
     Raises:
         UserError: where predictions.csv lacks the part, or is damaged.
     """
-    try:
-        predictions = read_predictions(folder, classes=len(classes))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: expected {FILE} to be readable; {error}.") from error
+    predictions = read_predictions(folder, classes=len(classes))
     if part not in predictions:
         raise UserError(f"part: expected one of {one_of(predictions) or 'none'}; got {part!r}.")
     return make_confusion_plot(predictions[part].probability, predictions[part].label, classes)

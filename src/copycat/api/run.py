@@ -13,9 +13,8 @@ from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.data.sources.root import check_image_folder
 from copycat.records.lock import current_status
-from copycat.records.metrics_csv import FILE, read_history
-from copycat.records.run_folder import WEIGHTS
-from copycat.records.run_loader import open_recorded, open_run
+from copycat.records.metrics_csv import read_history
+from copycat.records.run_loader import check_has_weights, open_recorded, open_run
 
 if TYPE_CHECKING:
     import torch
@@ -110,8 +109,6 @@ class Run:
             return Table(read_history(self._opened.folder))
         except FileNotFoundError:
             return Table([])
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder}: expected {FILE} to be readable; {error}.") from error
 
     @property
     def final(self) -> Mapping[str, float]:
@@ -272,8 +269,7 @@ class Run:
         return rerun(self._opened, say=lambda _: None, data=None if data is None else Path(data))
 
     def _check_weights(self) -> None:
-        if not (self._opened.folder / WEIGHTS).exists():
-            raise UserError(f"{self.folder}: expected a completed run, with {WEIGHTS}; this one is {self.status}.")
+        check_has_weights(self._opened)
 
     def __repr__(self) -> str:
         """Return folder and status."""

@@ -20,9 +20,9 @@ from copycat.models.stored_weights import KEY, PACKAGED, stored_file
 from copycat.records.digests import CALIBRATION, WRITTEN_LATER, changed_files, recorded_digests
 from copycat.records.image_index import read_images
 from copycat.records.lock import is_locked
-from copycat.records.reader import check_files, list_files, read_checked_manifest, read_config, reason
-from copycat.records.run_folder import MANIFEST
-from copycat.records.safe_yaml import read_yaml
+from copycat.records.reader import check_files, check_run_folder, list_files, parse_config, read_checked_manifest
+from copycat.records.run_folder import CONFIG, MANIFEST
+from copycat.records.safe_parsers import reason
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.sweep_file import FILE as SWEEP_FILE
 from copycat.sweeps.sweep_file import read_sweep
@@ -63,6 +63,8 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
     if not to.parent.is_dir():
         raise UserError(f"{to}: expected a file in an existing folder; {to.parent} is none.")
     is_sweep = (folder / SWEEP_FILE).is_file()
+    if not is_sweep:
+        check_run_folder(folder)
     runs = dict(_find_trials(folder)) if is_sweep else {RUN: folder}
     files = dict(_sweep_files(folder)) if is_sweep else {}
     configs: dict[str, Any] = {}
@@ -128,8 +130,6 @@ def _sweep_files(sweep: Path) -> Iterator[tuple[str, Path]]:
 
 def _run_files(run: Path) -> list[str]:
     """List the files of a run that a package holds; raise a UserError for a link among them, or a running run."""
-    if not run.is_dir():
-        raise UserError(f"{run}: expected the folder of a run or a sweep; got none. See them: copycat runs.")
     check_files(run)
     if is_locked(run):
         raise UserError(f"{run}: expected a run that stopped; it is still running.")
@@ -138,15 +138,12 @@ def _run_files(run: Path) -> list[str]:
 
 
 def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        manifest, config = read_checked_manifest(run), read_yaml(read_config(run))
-        if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
-            raise ValueError("its configuration has no data")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{run}: expected the folder of a run; {reason(error)}. See them: copycat runs.") from error
+    manifest, (_, config) = read_checked_manifest(run), parse_config(run)
+    if not isinstance(config.get("data"), dict):
+        raise UserError(f"{run / CONFIG}: expected a whole configuration; it has no data.")
     for name, what in changed_files(run, recorded_digests(manifest)):
         raise UserError(
-            f"{run / name}: expected a file as it was recorded; it {what}. Restore it, or train the run again:"
+            f"{run / name}: expected an intact file; it {what}. Restore it, or train the run again:"
             f" copycat rerun {run}."
         )
     return manifest, config

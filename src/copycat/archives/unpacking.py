@@ -14,7 +14,7 @@ from copycat.archives.package_contents import MAX_BYTES, Contents, decode_conten
 from copycat.archives.zip_layout import open_archive, read_entry
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
-from copycat.records.reader import reason
+from copycat.records.safe_parsers import reason
 
 
 @dataclass(frozen=True)

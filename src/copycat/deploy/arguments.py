@@ -8,10 +8,9 @@ from copycat.config.errors import UserError
 from copycat.config.options import is_option, packaged_targets
 from copycat.config.suggestions import quote_value
 from copycat.data.sources.root import check_typed_root
-from copycat.records.lock import current_status
 from copycat.records.reader import find_runs
 from copycat.records.run_folder import MANIFEST, WEIGHTS
-from copycat.records.run_loader import Opened, open_recorded, open_run
+from copycat.records.run_loader import Opened, check_has_weights, open_recorded, open_run
 
 STANDARD_INPUT = Path("-")
 
@@ -45,9 +44,7 @@ def open_completed(folder: Path) -> Opened:
         UserError: where it is not one run, has no final weights, or is untrusted and refused.
     """
     opened = open_recorded(folder)
-    if not (opened.folder / WEIGHTS).exists():
-        status = current_status(opened.manifest["status"], folder)
-        raise UserError(f"{folder}: expected a completed run, with {WEIGHTS}; this one is {status}.")
+    check_has_weights(opened)
     return opened
 
 

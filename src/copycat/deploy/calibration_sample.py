@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import first_line
 from copycat.data.streams import derive_seed
 from copycat.models.temperature import Doubles
 from copycat.records.calibration_file import Calibration, FittedOn
@@ -107,10 +106,7 @@ def read_logits(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
     Raises:
         UserError: where predictions.csv is damaged, the data is gone, or logits are not finite.
     """
-    try:
-        predictions = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).get("val")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
+    predictions = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"])).get("val")
     if predictions is not None and (predictions.probability > 0).all():
         logits, label = np.log(predictions.probability), predictions.label
     else:

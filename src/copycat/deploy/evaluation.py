@@ -12,7 +12,6 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
-from copycat.config.suggestions import first_line
 from copycat.data.labels import count_classes
 from copycat.data.split import Part
 from copycat.deploy.arguments import name_data, names_own_data
@@ -179,10 +178,7 @@ def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = Tr
         UserError: where the predictions are damaged, or the run cannot predict.
     """
     classes = len(opened.manifest["data"]["classes"])
-    try:
-        predictions = read_predictions(opened.folder, classes=classes)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{opened.folder}: expected the predictions of a run; {first_line(error)}.") from error
+    predictions = read_predictions(opened.folder, classes=classes)
     calibration = read_calibration(opened.folder, classes=classes) if calibrated else None
     thresholds = None if calibration is None else calibration.thresholds
     is_rounded = (

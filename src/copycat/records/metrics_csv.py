@@ -4,7 +4,7 @@ import math
 from hashlib import blake2b
 from pathlib import Path
 
-from copycat.records.safe_parsers import read_file
+from copycat.records.safe_parsers import naming_file, read_file
 
 FILE = "metrics.csv"
 MAX_ROWS = 2**22
@@ -14,18 +14,16 @@ def read_history(folder: Path, *, having: str | None = None) -> list[dict[str, f
     """Read the rows of metrics.csv, or those that have one metric, with `epoch` among their keys; omit empty cells.
 
     Raises:
-        ValueError: where the file is invalid or too large.
-        OSError: where it cannot be read.
+        DamagedFileError: where the file cannot be read, is invalid or too large.
+        FileNotFoundError: where it is missing.
     """
-    try:
+    with naming_file(folder / FILE, "the metrics of a run, in one row per epoch"):
         content = read_file(folder / FILE)
         if (count := content.count(b"\n")) > MAX_ROWS:
             raise ValueError(f"it has {count} lines, more than {MAX_ROWS}")
         rows = parse_rows(content, having=having)
         if not all(row.get("epoch", math.nan).is_integer() for row in rows):
             raise ValueError("a row has no epoch")
-    except ValueError as error:
-        raise ValueError(f"{FILE}: {error!s:.200}") from error
     return rows
 
 

@@ -14,7 +14,7 @@ from copycat.config.atomic_write import replaced_file
 from copycat.data.labels import label_codes, parse_codes
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.image_index import read_images, training_digests
-from copycat.records.safe_parsers import read_file
+from copycat.records.safe_parsers import naming_file, read_file
 
 FILE = "predictions.csv"
 COLUMNS = ("part", "index", "label")
@@ -93,26 +93,35 @@ def _coded_rows(predicted: Predictions) -> Iterator[tuple[str, NDArray[np.floati
 
 
 def read_predictions(folder: Path, *, classes: int) -> dict[str, Predictions]:
-    """Read predictions.csv, by part; empty where the run wrote none; raise a ValueError where it is invalid."""
+    """Read predictions.csv, by part; empty where the run wrote none; raise a DamagedFileError where it is invalid."""
     try:
-        text = read_file(folder / FILE).decode()
-        head, *rows = csv.reader(StringIO(text, newline=""), strict=True)
+        with naming_file(folder / FILE, "the predictions of a run"):
+            return _parse(read_file(folder / FILE).decode(), classes=classes)
     except FileNotFoundError:
         return {}
+
+
+def _parse(text: str, *, classes: int) -> dict[str, Predictions]:
+    """Parse the content of predictions.csv; raise a ValueError where it is invalid."""
+    try:
+        rows = list(csv.reader(StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise ValueError(f"{folder / FILE}: {error}") from error
+        raise ValueError(f"it is no CSV: {error}") from error
+    if not rows:
+        raise ValueError("it is empty")
+    head = rows.pop(0)
     columns = tuple(head[: len(COLUMNS)])
     if columns not in (COLUMNS, COLUMNS_OF_SEVERAL) or len(head) != len(COLUMNS) + classes:
-        raise ValueError(f"{folder / FILE}: expected the columns {', '.join(COLUMNS)} and {classes} probabilities")
+        raise ValueError(f"expected the columns {', '.join(COLUMNS)} and {classes} probabilities")
     parts: dict[str, list[Sequence[str]]] = {}
     for row in rows:
         if len(row) != len(head):
-            raise ValueError(f"{folder / FILE}: expected {len(head)} cells in a row; got {len(row)}")
+            raise ValueError(f"expected {len(head)} cells in a row; got {len(row)}")
         if row[0] not in PARTS:  # it becomes part of a file name
-            raise ValueError(f"{folder / FILE}: expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
+            raise ValueError(f"expected one of {', '.join(PARTS)}; got {row[0]!a:.80}")
         parts.setdefault(row[0], []).append(row)
     is_several = columns == COLUMNS_OF_SEVERAL
-    return {part: _checked(folder, each, classes=classes, multi_label=is_several) for part, each in parts.items()}
+    return {part: _checked(each, classes=classes, multi_label=is_several) for part, each in parts.items()}
 
 
 def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -> dict[str, NDArray[np.bool_]]:
@@ -123,12 +132,9 @@ def find_training_copies(folder: Path, predictions: Mapping[str, Predictions]) -
     return {part: np.array(mask) for part, mask in parts.items() if len(mask) == len(predictions[part].label)}
 
 
-def _checked(folder: Path, rows: Sequence[Sequence[str]], *, classes: int, multi_label: bool) -> Predictions:
-    try:
-        label = parse_codes([row[2] for row in rows], classes=classes, multi_label=multi_label)
-    except ValueError as error:
-        raise ValueError(f"{folder / FILE}: {error}") from error
+def _checked(rows: Sequence[Sequence[str]], *, classes: int, multi_label: bool) -> Predictions:
+    label = parse_codes([row[2] for row in rows], classes=classes, multi_label=multi_label)
     probability = np.array([[float(cell) for cell in row[len(COLUMNS) :]] for row in rows])
     if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError(f"{folder / FILE}: expected probabilities from 0 to 1")
+        raise ValueError("expected probabilities from 0 to 1")
     return Predictions(label, probability)

@@ -8,10 +8,9 @@ from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.renamed_keys import current_keys, current_words, find_renamed_keys, with_current_keys
-from copycat.config.suggestions import first_line
 from copycat.records.manifest_schema import check_schema
 from copycat.records.run_folder import CONFIG, MANIFEST, is_inner_sweep, read_manifest
-from copycat.records.safe_parsers import read_file
+from copycat.records.safe_parsers import RESTORE, naming_file, read_file, reason
 
 MAX_FILES = 10_000
 """Maximum number of files in a run folder."""
@@ -65,15 +64,53 @@ def list_files(folder: Path) -> list[str]:
 
 
 def read_checked_manifest(folder: Path) -> dict[str, Any]:
-    """Read run.json by `read_manifest`, and check the type of each of its keys."""
-    manifest = read_manifest(folder)
-    check_schema(manifest)
+    """Read run.json by `read_manifest`, and check the type of each of its keys.
+
+    Raises:
+        DamagedFileError: where it is invalid.
+        FileNotFoundError: where it is missing.
+    """
+    with naming_file(folder / MANIFEST, "a run's manifest"):
+        manifest = read_manifest(folder)
+        check_schema(manifest)
     return manifest
+
+
+def check_run_folder(folder: Path) -> None:
+    """Refuse a path that holds no run.json, and links, pipes and devices as `check_files` does.
+
+    Raises:
+        UserError: where there is no such folder, it is no run's, or `check_files` refuses it.
+    """
+    if not (folder / MANIFEST).exists():
+        other = "a file" if folder.exists() else "a path that does not exist"
+        got = f"a folder without {MANIFEST}" if folder.is_dir() else other
+        raise UserError(f"{folder}: expected the folder of a run; got {got}. See them: copycat runs.")
+    check_files(folder)
 
 
 def read_config(folder: Path) -> bytes:
     """Read config.yaml by `read_file`."""
     return read_file(folder / CONFIG, max_bytes=MAX_BYTES)
+
+
+def parse_config(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return the content of config.yaml, as it is and parsed; raise a UserError where it is missing or invalid."""
+    from copycat.records.safe_yaml import read_yaml  # late: it imports yaml, which tables of runs do not need
+
+    try:
+        with naming_file(folder / CONFIG, "a run's configuration"):
+            content = read_config(folder)
+            if not isinstance(config := read_yaml(content), dict):
+                raise ValueError("it has no keys")
+            return content, config
+    except FileNotFoundError as error:
+        raise missing_file(folder / CONFIG) from error
+
+
+def missing_file(path: Path) -> UserError:
+    """Return the error for a file that a run wrote and that is missing."""
+    return UserError(f"{path}: expected a file of the run; it is missing. {RESTORE}")
 
 
 def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -88,13 +125,6 @@ def rename_keys(config: Any, manifest: dict[str, Any]) -> tuple[Any, dict[str, A
     if isinstance(digests := request.get("config_keys"), dict):
         request["config_keys"] = current_keys(digests, table)
     return with_current_keys(config), {**manifest, "request": request}
-
-
-def reason(error: Exception) -> str:
-    """Return why a file could not be read, as the end of a sentence."""
-    if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
-    return first_line(error)
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -116,8 +146,3 @@ def _state(entry: "os.DirEntry[str]") -> os.stat_result | None:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-
-
-def not_a_run(folder: Path, error: Exception) -> UserError:
-    """Return the error for a folder that could not be read as a run's."""
-    return UserError(f"{folder}: expected the folder of a run; {reason(error)}. See them: copycat runs.")

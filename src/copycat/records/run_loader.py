@@ -11,10 +11,17 @@ from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
 from copycat.config.untrusted import check_untrusted, without_downloads
 from copycat.config.validation import check_recorded
+from copycat.records.lock import current_status
 from copycat.records.manifest_schema import check_texts
-from copycat.records.reader import check_files, find_runs, read_checked_manifest, read_config, reason, rename_keys
-from copycat.records.run_folder import CONFIG, MANIFEST, as_recorded
-from copycat.records.safe_yaml import read_yaml
+from copycat.records.reader import (
+    check_run_folder,
+    find_runs,
+    missing_file,
+    parse_config,
+    read_checked_manifest,
+    rename_keys,
+)
+from copycat.records.run_folder import CONFIG, MANIFEST, WEIGHTS, as_recorded
 from copycat.records.signature import is_signed
 
 if TYPE_CHECKING:
@@ -49,22 +56,13 @@ def open_run(folder: Path) -> Opened:
     Raises:
         UserError: where the folder is no run, its files are invalid, or it is untrusted and needs to be trusted.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected the folder of a run; got none. See them: copycat runs.")
+    check_run_folder(folder)
     user_path = folder
     if folder.is_symlink():
         folder = folder.resolve()
-    check_files(folder)
-    try:
-        manifest = read_checked_manifest(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / MANIFEST}: expected a run's manifest; {reason(error)}.") from error
+    manifest = read_checked_manifest(folder)
     where = folder / CONFIG
-    try:
-        content = read_config(folder)
-        config = read_yaml(content)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{where}: expected a run's configuration; {reason(error)}.") from error
+    content, config = parse_config(folder)
     if manifest["schema"] == FIRST_SCHEMA:
         config = _upgrade_config(config)
     own = is_signed(content, as_recorded(manifest))
@@ -113,6 +111,16 @@ def open_recorded(folder: Path) -> Opened:
             f" The best of them: copycat runs --best {quote(str(folder))}."
         )
     return open_run(folder)
+
+
+def check_has_weights(opened: Opened) -> None:
+    """Raise a UserError for a run without final weights: it has not completed, or the file is missing."""
+    if (opened.folder / WEIGHTS).exists():
+        return
+    status = current_status(opened.manifest["status"], opened.folder)
+    if status == "completed":
+        raise missing_file(opened.user_path / WEIGHTS)
+    raise UserError(f"{opened.user_path}: expected a completed run, with {WEIGHTS}; this one is {status}.")
 
 
 def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:

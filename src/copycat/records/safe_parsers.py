@@ -1,20 +1,48 @@
 """Read untrusted files and parse JSON in them: no content is executed, and none can hang or exhaust a process.
 
-Each function raises ValueError with the end of a sentence where a file is invalid.
+Each function raises ValueError with the end of a sentence where a file is invalid; `naming_file` makes it whole.
 """
 
 import json
 import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from copycat.config.errors import UserError
+from copycat.config.suggestions import first_line
 
 MAX_BYTES = 2**28
 """Maximum size of a file to read, in bytes, where its format allows no smaller one."""
 MAX_DEPTH = 24
 """Maximum nesting of containers."""
 MAX_DIGITS = 64
+RESTORE = "Restore it from a copy, or train the run again."
+
+
+class DamagedFileError(UserError, ValueError):
+    """Report a file of a run folder that cannot be read."""
+
+
+@contextmanager
+def naming_file(path: Path, expected: str) -> Iterator[None]:
+    """Raise errors about a file's content, and OSErrors unless it is missing, as one that names the file."""
+    try:
+        yield
+    except (FileNotFoundError, DamagedFileError):
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f"{path}: expected {expected}; {reason(error):.200}. {RESTORE}") from error
+
+
+def reason(error: Exception) -> str:
+    """Return why a file could not be read, as the end of a sentence."""
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    return "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else first_line(error)
 
 
 def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -27,7 +55,7 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     if path.is_symlink():
         raise ValueError("it is a link")
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no plain file")

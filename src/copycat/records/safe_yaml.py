@@ -48,7 +48,7 @@ def read_yaml(content: bytes) -> Any:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"it is no YAML{f' at line {mark.line + 1}' if mark else ''}") from error
     if len(documents) != 1:
-        raise ValueError(f"it holds {len(documents)} documents")
+        raise ValueError(f"it holds {len(documents)} documents" if documents else "it is empty")
     return documents[0]
 
 

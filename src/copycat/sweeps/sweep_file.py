@@ -14,7 +14,7 @@ from copycat.config.suggestions import first_line
 from copycat.records import trial_file
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
-from copycat.records.reader import find_runs
+from copycat.records.reader import check_run_folder, find_runs
 from copycat.records.run_folder import RACE_FOLDER, SWEEP
 from copycat.records.safe_parsers import read_file, read_json
 from copycat.records.signature import is_signed, sign
@@ -113,8 +113,7 @@ def check_reported(folders: Sequence[Path]) -> None:
     for folder in folders:
         if (folder / FILE).is_file() or (folder / trial_file.FILE).is_file() or any(find_runs(folder)):
             continue
-        wrong = "not a directory" if folder.exists() and not folder.is_dir() else "no such file or directory"
-        raise UserError(f"{folder}: expected the folder of a run; {wrong}. See them: copycat runs.")
+        check_run_folder(folder)
 
 
 def read_sweep(folder: Path) -> SweepFile:

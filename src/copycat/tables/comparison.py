@@ -11,9 +11,8 @@ from copycat.config.errors import UserError
 from copycat.config.metric_names import Nodes, stated_directions
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
-from copycat.records.reader import check_files, not_a_run, read_config
-from copycat.records.run_folder import CONFIG
-from copycat.records.safe_yaml import read_yaml
+from copycat.records.reader import check_files, check_run_folder, parse_config
+from copycat.records.trial_file import FILE as TRIAL
 from copycat.tables.run_reader import RunRecord, read_record
 from copycat.tables.run_row import RunRow, make_row
 
@@ -91,18 +90,11 @@ def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord
     rows: dict[str, RunRow] = {}
     manifests: dict[str, Mapping[str, Any]] = {}
     for title, folder in folders_by_title.items():
-        try:
-            if folder.is_dir():
-                check_files(folder)
-            record = records.get(folder) or read_record(folder)
-            if record.manifest is not None:
-                config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
-                if not isinstance(config, Mapping):
-                    raise ValueError(f"{CONFIG} has no keys")
-                configs[title] = dict(iterate_values(config))
-                manifests[title] = record.manifest
-        except (OSError, ValueError) as error:
-            raise not_a_run(folder, error) from error
+        (check_files if (folder / TRIAL).exists() else check_run_folder)(folder)
+        record = records.get(folder) or read_record(folder)
+        if record.manifest is not None:
+            configs[title] = dict(iterate_values(with_current_names(with_current_keys(parse_config(folder)[1]))))
+            manifests[title] = record.manifest
         rows[title] = make_row(record, folder)
     return RunComparison(folders_by_title, configs, rows, manifests)
 

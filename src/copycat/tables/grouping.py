@@ -11,9 +11,7 @@ from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import one_of
-from copycat.records.reader import not_a_run, read_checked_manifest, read_config
-from copycat.records.run_folder import CONFIG
-from copycat.records.safe_yaml import read_yaml
+from copycat.records.reader import parse_config, read_checked_manifest
 from copycat.tables.run_row import REPEATS, RunRow
 
 UNRELATED = ("output_dir", "print_losses", "logger.", "callbacks.progress.", "trainer.steps_per_execution")
@@ -88,13 +86,8 @@ def read_completed(rows: Sequence[RunRow]) -> Iterator[RecordedRun]:
         if row["status"] != "completed" or row.get("copy_of"):
             continue
         folder = Path(row["folder"])
-        try:
-            manifest = read_checked_manifest(folder)
-            config = with_current_names(with_current_keys(read_yaml(read_config(folder))))
-            if not isinstance(config, Mapping):
-                raise ValueError(f"{CONFIG} has no keys")
-        except (OSError, ValueError) as error:
-            raise not_a_run(folder, error) from error
+        manifest = read_checked_manifest(folder)
+        config = with_current_names(with_current_keys(parse_config(folder)[1]))
         results = manifest["results"]
         digest = results.get("weights_digest") or results.get("history_digest") or ""
         yield RecordedRun(row, flatten(config), str(digest)[:DIGEST_LENGTH], separate)

@@ -20,11 +20,10 @@ from zlib import crc32
 from copycat.config.atomic_write import write_whole
 from copycat.config.places import cache_folder
 from copycat.config.printable import print_line
-from copycat.config.suggestions import first_line
 from copycat.records import trial_file
 from copycat.records.run_folder import INNER_SWEEPS, MANIFEST, is_inner_sweep
-from copycat.records.safe_parsers import read_file
-from copycat.records.trial_file import Trial, read_trial
+from copycat.records.safe_parsers import DamagedFileError, read_file
+from copycat.records.trial_file import Trial
 from copycat.tables.columns import Column, choose_columns, group_by_shape, join_columns, pack_column, unpack_column
 from copycat.tables.run_reader import RunRecord, read_record
 from copycat.tables.run_row import METRIC_PREFIXES, ROW_VERSION, RunRow, make_unplaced_row, place_row
@@ -125,8 +124,10 @@ def _read_entries(
             else:
                 try:
                     entry = stamps, make(read_record(root / name))
-                except (OSError, ValueError) as error:
-                    _report_unreadable(root / name, error)
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+                except DamagedFileError as error:
+                    print_line(f"copycat: {error}", error=True)
                     continue
                 changed = True
                 if max(stamps[0], stamps[1], stamps[4], stamps[5]) < settled:
@@ -179,22 +180,6 @@ def _make_parts(record: RunRecord) -> Any:
         part = {name: node[name] for name in names if name in node}
         cached |= {key: part} if key else part
     return cached, trial
-
-
-def _report_unreadable(folder: Path, error: OSError | ValueError) -> None:
-    reason = error.strerror if isinstance(error, OSError) else first_line(error)
-    print_line(f"copycat: {_find_unreadable(folder)}: expected the record of a run; {reason}.", error=True)
-
-
-def _find_unreadable(folder: Path) -> Path:
-    """Return which of a folder's two files cannot be read."""
-    try:
-        read_trial(folder)
-    except FileNotFoundError:
-        return folder / MANIFEST
-    except (OSError, ValueError):
-        return folder / trial_file.FILE
-    return folder / MANIFEST
 
 
 def _index_path(key: bytes) -> Path:

@@ -10,6 +10,7 @@ from copycat.records import trial_file
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.reader import read_checked_manifest
 from copycat.records.run_folder import KEYS_RENAMED
+from copycat.records.safe_parsers import naming_file
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ def read_record(folder: Path) -> RunRecord:
     """Read a run folder.
 
     Raises:
-        ValueError: where run.json or trial.json is invalid.
-        OSError: where neither can be read.
+        DamagedFileError: where run.json or trial.json is invalid.
+        FileNotFoundError: where there is neither.
     """
     trial = None
     if (folder / trial_file.FILE).exists():
-        trial = trial_file.read_trial(folder)
+        with naming_file(folder / trial_file.FILE, "the record of a trial"):
+            trial = trial_file.read_trial(folder)
     try:
         manifest = read_checked_manifest(folder)
     except FileNotFoundError:

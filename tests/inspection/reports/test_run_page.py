@@ -192,13 +192,23 @@ def test_several_runs_stand_side_by_side(folder: Path, tiny: Path, capsys: pytes
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"expected the folder of a run; no such file or directory\. See them: copycat runs"
-    ):
+    with pytest.raises(UserError, match=r"expected the folder of a run; got a path that does not exist\. See them"):
         make_run_page(tmp_path / "nothing")
     (folder / "run.json").write_text('{"schema": 2, "status": 3}')
-    with pytest.raises(UserError, match=r"expected the folder of a run; .*: expected "):
+    with pytest.raises(UserError, match=r"run\.json: expected a run's manifest; .*: expected "):
         make_run_page(folder)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "predictions.csv", "gallery.json"])
+def test_a_damaged_file_is_named_with_what_is_wrong_and_what_to_do(name: str, tiny: Path, tmp_path: Path) -> None:
+    path = train_tiny("trainer.max_epochs=1", "data.batch_size=4", data=tiny, at=tmp_path).folder / name
+    path.write_bytes(b"\xff" * 9 + b"\n")
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: expected .*; it is no (UTF-8 )?text\. Restore it"):
+        make_run_page(path.parent)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: expected .*; is a directory\. Restore it"):
+        make_run_page(path.parent)
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def read_image_lists(folder: Path) -> list[ImageList]:
     try:
         return [parse_dataclass(ImageList, {**each, "images": _parse_groups(each["images"])}) for each in content]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{FILE}: {error}") from error
+        raise ValueError(str(error)) from error
 
 
 def _parse_groups(groups: Sequence[Sequence[Mapping[str, str]]]) -> list[list[Thumbnail]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
-from copycat.config.suggestions import one_of
+from copycat.config.suggestions import first_line, one_of
 from copycat.data.datamodule import DataModule
 from copycat.data.group_splitting import split_groups
 from copycat.data.pool import JoinedImages, Pool
@@ -142,7 +142,7 @@ def read_fold_predictions(pool: Pool, folder: Path, *, classes: Sequence[str]) -
             found = list(manifest["data"]["classes"])
             predictions = read_predictions(run, classes=len(found))
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"--predictions: {run}: expected a readable run; {error}.") from error
+            raise UserError(f"--predictions: {run}: expected a readable run; {first_line(error)}.") from error
         if sorted(found) != sorted(classes):
             raise UserError(f"--predictions: {run}: expected the classes {one_of(classes)}; got {one_of(found)}.")
         images = [image for image in read_images(run) or [] if image.part == "val"]

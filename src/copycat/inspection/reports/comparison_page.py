@@ -1,7 +1,7 @@
 """Compare several runs on one page: configuration differences, curves, metrics."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from copycat.config.errors import UserError
@@ -14,7 +14,6 @@ from copycat.inspection.reports.verdict import make_verdict
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
-from copycat.records.reader import not_a_run
 from copycat.tables.comparison import RunComparison, read_comparison
 from copycat.tables.comparison_table import assess_accuracies, comparability_notes, format_cells
 from copycat.tables.render import format_interval, format_majority
@@ -91,7 +90,7 @@ def _facts(compared: RunComparison) -> Iterator[Fact]:
 
 def _curves(compared: RunComparison) -> list[Section]:
     rows = {
-        printable(name): _history(folder)
+        printable(name): read_history(folder)
         for name, folder in compared.folders.items()
         if (folder / HISTORY).exists() and name in compared.manifests
     }
@@ -105,10 +104,3 @@ def _curves(compared: RunComparison) -> list[Section]:
     charts = make_compared_charts(rows, metrics)
     image = PageImage(plot_compared_curves(rows, metrics), caption, "curves", charts, synced=True)
     return [Section(title="Curves", images=[image])]
-
-
-def _history(folder: Path) -> Sequence[Mapping[str, float]]:
-    try:
-        return read_history(folder)
-    except (OSError, ValueError) as error:
-        raise not_a_run(folder, error) from error

@@ -81,7 +81,7 @@ def read_gallery(folder: Path) -> list[tuple[GalleryItem, Picture]]:
             if not entries[-1][1].size:
                 raise ValueError("an image is missing")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{FILE}: {error}") from error
+        raise ValueError(str(error)) from error
     return entries
 
 

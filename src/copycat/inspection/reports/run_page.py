@@ -9,11 +9,13 @@ from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
+from copycat.inspection.quality.image_lists import FILE as QUALITY
 from copycat.inspection.quality.image_lists import make_sections, read_image_lists
 from copycat.inspection.reports.calibration_section import make_calibration_section
 from copycat.inspection.reports.contents import GalleryImage, PageImage, Section
 from copycat.inspection.reports.curve_charts import make_curve_charts
 from copycat.inspection.reports.evaluation_sections import PARTS, make_metric_sections, make_prediction_sections
+from copycat.inspection.reports.gallery_file import FILE as GALLERY
 from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_gallery
 from copycat.inspection.reports.manifest_sections import make_configuration_section, make_manifest_sections
 from copycat.inspection.reports.page import Page
@@ -24,10 +26,10 @@ from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.records.predictions import find_training_copies, read_predictions
-from copycat.records.reader import check_files, not_a_run, read_checked_manifest, read_config
+from copycat.records.reader import check_run_folder, parse_config, read_checked_manifest
 from copycat.records.run_folder import WEIGHTS
+from copycat.records.safe_parsers import naming_file
 from copycat.records.safe_tensors import read_weights
-from copycat.records.safe_yaml import read_yaml
 from copycat.tables.statistics import format_number
 
 PLOTTED_METRICS = ("loss", "accuracy")
@@ -42,20 +44,17 @@ def make_run_page(folder: Path) -> Page:
     Raises:
         UserError: where the folder is no run's.
     """
-    try:
-        if folder.is_dir():
-            check_files(folder)
-        manifest = read_checked_manifest(folder)
-        text = read_config(folder).decode(errors="replace")
-        config = with_current_names(with_current_keys(read_yaml(text.encode())))
-        rows = read_history(folder) if (folder / HISTORY).exists() else []
+    check_run_folder(folder)
+    manifest = read_checked_manifest(folder)
+    content, recorded = parse_config(folder)
+    config = with_current_names(with_current_keys(recorded))
+    rows = read_history(folder) if (folder / HISTORY).exists() else []
+    classes = len(manifest["data"]["classes"])
+    predictions, calibration = read_predictions(folder, classes=classes), read_calibration(folder, classes=classes)
+    with naming_file(folder / GALLERY, "the gallery of a run"):
         gallery = read_gallery(folder)
-        classes = len(manifest["data"]["classes"])
-        predictions, calibration = read_predictions(folder, classes=classes), read_calibration(folder, classes=classes)
+    with naming_file(folder / QUALITY, "the images that a check of the data found"):
         quality = read_image_lists(folder)
-    except (OSError, ValueError) as error:
-        raise not_a_run(folder, error) from error
-    config = config if isinstance(config, Mapping) else {}
     manifest["status"] = current_status(manifest["status"], folder)
     sections = [
         *make_metric_sections(manifest, predictions),
@@ -65,7 +64,7 @@ def make_run_page(folder: Path) -> Page:
         *_gallery(gallery),
         *make_sections(quality),
         *_weights(folder, manifest),
-        make_configuration_section(config, text, manifest["request"]),
+        make_configuration_section(config, content.decode(), manifest["request"]),
         *make_manifest_sections(manifest),
     ]
     if manifest["status"] == "completed":
