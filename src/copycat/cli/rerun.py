@@ -42,10 +42,9 @@ def run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     from copycat.config.places import parse_experiment_path
 
-    if arguments.folder.is_file() and arguments.folder.suffix not in (".yaml", ".json"):
+    is_missing_package = arguments.folder.suffix == ".zip" and not arguments.folder.exists()
+    if is_missing_package or (arguments.folder.is_file() and arguments.folder.suffix not in (".yaml", ".json")):
         return DONE if _rerun_package(arguments) else FAILED
-    if arguments.folder.suffix == ".zip" and not arguments.folder.exists():
-        raise UserError(f"{arguments.folder}: expected a package of copycat pack; there is no such file.")
     if arguments.to is not None or arguments.trial is not None:
         raise UserError(f"--to, --trial: expected a package, as FILE.zip; got {arguments.folder}.")
     name = parse_experiment_path(arguments.folder)
