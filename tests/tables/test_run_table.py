@@ -42,6 +42,16 @@ def test_a_damaged_manifest_is_named_and_the_others_are_shown(
     assert str(broken / "run.json") in err
 
 
+def test_a_damaged_run_alone_is_named_and_no_other_is_advised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text("{")
+    print_runs(tmp_path)
+    out, err = capsys.readouterr()
+    assert out == f"no readable run in {tmp_path}\n"
+    assert f"{tmp_path / 'run.json'}: expected a run's manifest; it is no JSON at line 1. Restore it" in err
+
+
 def test_drawn_images_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from copycat.config.compose import compose
     from copycat.training.train import train

@@ -10,7 +10,7 @@ from copycat.config.printable import print_line
 from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
-from copycat.records.reader import read_config
+from copycat.records.reader import find_runs, read_config
 from copycat.tables.index import read_records, read_rows
 from copycat.tables.query import Query, resolve_name, select_rows, sort_rows
 from copycat.tables.render import (
@@ -72,8 +72,12 @@ def print_runs(root: Path, query: Query | None = None) -> None:
     rows = read_run_rows(root, metrics=metrics)
     shown = select_rows(rows, query)
     if not shown:
-        nothing = f"none of {pluralize(len(rows), 'run')} in {root}"
-        print_line(nothing if rows else f"no runs in {root}. Make one: copycat train")
+        if rows:
+            print_line(f"none of {pluralize(len(rows), 'run')} in {root}")
+        elif any(find_runs(root)):  # each was named on standard error
+            print_line(f"no readable run in {root}")
+        else:
+            print_line(f"no runs in {root}. Make one: copycat train")
         return
     console = wide_console()
     wide = console.width >= WIDE_COLUMNS + INTERVAL_WIDTH
