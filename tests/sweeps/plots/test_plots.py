@@ -323,6 +323,12 @@ def test_500_trials_are_drawn(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 4_000 for path in paths)
 
 
+def test_a_damaged_trial_is_named_and_left_out(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sweep / "0" / "run.json").write_text("{")
+    assert [trial.number for trial in read_results(sweep).trials] == [1, 2, 3, 4]
+    assert f"{sweep / '0' / 'run.json'}: expected a run's manifest" in capsys.readouterr().err
+
+
 def test_links_in_a_sweep_are_not_followed(sweep: Path, tmp_path: Path) -> None:
     (sweep / "4").rename(tmp_path / "outside")
     (sweep / "4").symlink_to(tmp_path / "outside")

@@ -10,7 +10,8 @@ from copycat.records.trial_file import Trial
 from copycat.sweeps import summary
 from copycat.sweeps.plots.columns import Column, is_number, make_column, spans_decades
 from copycat.sweeps.sweep_file import SweepFile, check_sweep, read_sweep
-from copycat.tables.run_reader import RunRecord, read_trials
+from copycat.tables.index import read_records
+from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import REPEATS
 from copycat.tables.statistics import Direction, direction_sign
 
@@ -83,13 +84,13 @@ class Results:
 
 
 def read_results(sweep: Path) -> Results:
-    """Read the results of a sweep, which may still run.
+    """Read the results of a sweep, which may still run; report unreadable trials on standard error.
 
     Raises:
         UserError: if the folder holds no sweep.
     """
     check_sweep(sweep)
-    return make_results(sweep, read_sweep(sweep), list(read_trials(sweep)))
+    return make_results(sweep, read_sweep(sweep), read_records(sweep))
 
 
 def make_results(folder: Path, sweep: SweepFile, records: Sequence[RunRecord]) -> Results:
