@@ -121,6 +121,18 @@ def test_a_trial_with_damaged_records_restarts_in_a_clean_folder(
     assert damage == "no_manifest" or f"copycat: {sweep / '0' / 'run.json'}: expected" in printed
 
 
+def test_a_trial_that_ended_and_is_damaged_is_named_and_the_sweep_ends_with_status_1(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_sweep(tiny, sweep)
+    (sweep / "0" / "run.json").write_text("{")
+    capfd.readouterr()
+    call_copycat("resume", sweep, status=1)
+    assert f"copycat: {sweep / '0' / 'run.json'}: expected a run's manifest; it is no JSON" in capfd.readouterr().err
+    assert not (sweep / "0-damaged-1").exists()
+
+
 def test_a_damaged_trial_file_is_named_and_its_run_is_kept(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,14 +84,16 @@ def _run_trial(config: "DictConfig") -> float | None:
 
 
 def _print_sweep(folder: Path) -> str:
-    """Print the sweep's table and what to type next, and return its status."""
+    """Print the sweep's table and what to type next, and return its status; `failed` where a trial cannot be read."""
     from copycat.sweeps.sweep_file import read_sweep
     from copycat.sweeps.sweeper import read_ended_trials
     from copycat.sweeps.table import print_sweep
     from copycat.training.summary import next_commands
 
-    print_sweep(folder, max_rows=MAX_TRIALS_PRINTED)
+    are_readable = print_sweep(folder, max_rows=MAX_TRIALS_PRINTED)
     print(next_commands(folder))
+    if not are_readable:
+        return "failed"
     sweep = read_sweep(folder)
     if sweep.is_out_of_time:  # as asked: its trials alone may have failed
         return "failed" if any(trial.status == "failed" for trial in read_ended_trials(folder)) else "completed"

@@ -10,6 +10,7 @@ from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
+from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
 from copycat.tables.query import Query, select_rows
@@ -62,8 +63,10 @@ def rank_rows(rows: Iterable[RunRow], sweep: SweepFile) -> list[RunRow]:
     return rank_trials(rows, sweep.objectives)
 
 
-def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | None = None) -> None:
+def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | None = None) -> bool:
     """Print the table of a sweep to standard output, by rank unless `choice` says otherwise.
+
+    Return whether all of its trials could be read.
 
     Raises:
         UserError: if sweep.json cannot be read, or the choice is invalid.
@@ -108,6 +111,8 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(f"to resume: copycat resume {quoted} {TIME_KEY}=MORE (in all, or null)")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {quoted}")
+    started = (place for place in folder.iterdir() if place.name.isdecimal() and not place.is_symlink())
+    return len(rows) == sum((place / TRIAL).is_file() for place in started)
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
