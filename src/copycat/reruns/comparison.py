@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import first_line
 from copycat.models.metrics import SCORE_NAMES
 from copycat.records.checkpoint_file import damage
-from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_columns, read_history
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import FIRST_SCHEMA, Opened
@@ -86,9 +84,6 @@ def _rows(run: Opened) -> Rows:
         return {int(row.pop("epoch")): row for row in read_history(run.folder)}
     except FileNotFoundError:  # the run ended before its first epoch did
         return {}
-    except (ValueError, KeyError) as error:
-        reason = first_line(error).removeprefix(f"{HISTORY}: ")
-        raise UserError(f"{run.folder / HISTORY}: expected a row of numbers an epoch; {reason}.") from error
 
 
 def _compare_histories(before: Rows, after: Rows, *, whole: bool, step: int | None) -> Iterator[Difference]:
