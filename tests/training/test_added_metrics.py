@@ -132,7 +132,7 @@ def test_the_median_pruner_goes_by_a_metric_of_ones_own(tiny: Path, tmp_path: Pa
     ("words", "line"),
     [
         (["metrics=full", "callbacks.best.monitor=val/kapa"], "Did you mean callbacks.best.monitor=val/kappa?"),
-        (["callbacks.best.monitor=val/kappa"], "callbacks.best.monitor: expected one of train/accuracy"),
+        (["callbacks.best.monitor=val/kappa"], "callbacks.best.monitor: expected one of val/loss, train/accuracy"),
         (["metrics=full", "callbacks.best.monitor=val/brier", "callbacks.best.mode=max"], "mode: expected min"),
         ([OWN, "callbacks.best.monitor=val/own"], "callbacks.best.mode: expected max, as val/own is monitored"),
         (["metrics=full", "callbacks.best.monitor=test/kappa"], "got 'test/kappa'"),
