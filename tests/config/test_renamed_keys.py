@@ -25,6 +25,7 @@ NEEDS = {
     "data.broken": ["data=folder", "data.root=images"],
     "augmentation.first": ["augmentation=mixup"],
     "hydra.launcher.max_pack": ["hydra/launcher=packed"],
+    "hydra.launcher.at_once": ["hydra/launcher=submitit_local"],
 }
 """Options beside which a key was typed."""
 OWN_FILES = {
