@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b, file_digest, sha256
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -144,7 +145,7 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name, what in changed_files(run, recorded_digests(manifest)):
         raise UserError(
             f"{run / name}: expected an intact file; it {what}. Restore it, or train the run again:"
-            f" copycat rerun {run}."
+            f" copycat rerun {quote(str(run))}."
         )
     return manifest, config
 
