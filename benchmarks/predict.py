@@ -58,9 +58,9 @@ def link_files(folder: Path, files: Iterable[Path]) -> Path:
 
 
 def read_column(path: Path, column: str) -> Iterator[float]:
-    """Yield a column of a CSV as numbers."""
+    """Yield a column of a CSV as numbers; the file has the command's messages too."""
     with path.open(newline="") as file:
-        for row in csv.DictReader(file):
+        for row in csv.DictReader(line for line in file if not line.startswith("copycat: ")):
             yield float(row[column])
 
 
