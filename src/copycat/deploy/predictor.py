@@ -19,6 +19,7 @@ from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, decide_labels, ma
 from copycat.deploy.probability_network import ProbabilityNetwork
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
+from copycat.models.max_pooling import pool_in_channels_last
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.records.calibration_file import Calibration, read_calibration
@@ -148,6 +149,7 @@ def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -
         network = build_network(config, image_shape=shape, classes=len(classes))
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
+    pool_in_channels_last(network)
     megapixels = config["data"].get("max_megapixels")
     return Predictor(
         network=network.eval(),

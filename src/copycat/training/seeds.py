@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import modules as layers
 
 from copycat.data.streams import derive_seed
-from copycat.models import networks
+from copycat.models import max_pooling, networks
 from copycat.training.hook_compatibility import MultiStepCallback
 
 EPOCH_START = -1  # batch number for draws at the start of an epoch
@@ -21,7 +21,7 @@ EPOCH_START = -1  # batch number for draws at the start of an epoch
 KNOWN_MODULES = tuple(
     module.__name__
     for module in (
-        *(networks, layers.activation, layers.batchnorm, layers.container, layers.conv, layers.dropout),
+        *(networks, max_pooling, layers.activation, layers.batchnorm, layers.container, layers.conv, layers.dropout),
         *(layers.flatten, layers.instancenorm, layers.linear, layers.normalization, layers.padding, layers.pooling),
         layers.sparse,
     )

@@ -15,6 +15,7 @@ from copycat.config.malloc import keep_memory, trim_memory
 from copycat.config.targets import instantiate_target
 from copycat.data.streams import derive_seed
 from copycat.models.classifier import Stage
+from copycat.models.max_pooling import pool_in_channels_last
 from copycat.models.metrics import Row
 from copycat.training.components import OWN_TRAINER_KEYS, RunComponents
 from copycat.training.followers import FollowerRecorder
@@ -66,6 +67,7 @@ class TrainingSession:
             extra_loggers=extra_loggers,
             quiet=limits.quiet,
         )
+        pool_in_channels_last(components.classifier.network)
         self.last = recorder.last
         others = [callback for callback in recorder.callbacks if callback is not self.last]
         seeds = StepSeeds(config["seed"], components.classifier.network)
