@@ -113,16 +113,22 @@ class Runner:
             error = f"{problem or 'its process died'}, {trial.attempts} times at epoch {trial.epochs_at_start}"
             trial = replace(trial, status="failed", error=error, ended=now())
             write_trial(folder, trial)
+        self._report(job, trial)
+
+    def close(self, job: Job, trial: Trial) -> None:
+        """Write the last record of a trial, and report it."""
+        trial = replace(trial, ended=now())
+        write_trial(self.folder / str(job.number), trial)
+        self._unstarted_in_turn = 0
+        self._report(job, trial)
+
+    def _report(self, job: Job, trial: Trial) -> None:
+        """Report a trial that has ended."""
         self.failures += trial.status == "failed"
         self.source.mark_done(job, trial)
         self.display.on_end(job, trial)
         if self.budget.limit is not None:
             record_seconds(self.sweep, self.budget.seconds)
-
-    def close(self, job: Job, trial: Trial) -> None:
-        """Write the last record of a trial, and report it."""
-        write_trial(self.folder / str(job.number), replace(trial, ended=now()))
-        self.mark_done(job)
 
     def run(self, launcher: Launcher, *, batch: int | None) -> None:
         """Run all trials; a launcher that has no `stream` gets `batch` trials per call, or all if it is None."""

@@ -19,12 +19,12 @@ from tests.support.parameters import mark_slow
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Combine convolution, batch norm, dropout and a head."""
+    """Combine convolution, batch norm, dropout and a head; smooth, as a rounding error beside a ReLU's kink grows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 1)
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def test_batch_norm_and_dropout_are_separate_per_trial(network_kind: type[Stacke
             together.set_trials(trained, stack)
     for one, other in zip(alone, packed, strict=True):
         for name, tensor in one.state_dict().items():
-            assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-4, atol=1e-5), name
+            assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-5, atol=1e-6), name
 
 
 def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_folder: Path) -> None:
