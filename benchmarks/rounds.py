@@ -21,6 +21,8 @@ MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 
 WINDOW = 40, 120
 """Rows and columns of a terminal."""
+NOT_MET = "NOT MET"
+"""Printed after a limit that was exceeded; benchmarks/write_docs.py looks for it."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,6 @@ def report_limits(limits: Sequence[Limit]) -> int:
     print("limits and measured values (a ratio: median, and from the lowest round to the highest):")
     names, expected = (max(len(getattr(limit, field)) for limit in limits) for field in ("name", "expected"))
     for limit in limits:
-        verdict = "met" if limit.is_met else "NOT MET"
+        verdict = "met" if limit.is_met else NOT_MET
         print(f"  {limit.name:{names}}  {limit.expected:{expected}}  {limit.measured}  {verdict}")
     return int(not all(limit.is_met for limit in limits))
