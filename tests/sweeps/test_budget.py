@@ -42,7 +42,7 @@ def test_a_sweep_whose_time_is_over_goes_on_to_the_same_bits(
     words = [*SMALL, *LAUNCHERS[kind]]
     folder = run_sweep(*words, data=tiny, at=tmp_path / "stopped")
     printed = (tmp_path / "stopped" / "output.txt").read_text()
-    counts = r"(\d) trials? ended, (\d) stopped while running, (\d) not begun"
+    counts = r"(\d) trials? ended, (\d) stopped while running, (\d) not started"
     found = re.search(rf"^sweep\.max_time=0\.1s is over: {counts}$", printed, re.M)
     assert found is not None, printed
     ended, running, waiting = map(int, found.groups())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from copycat.archives.removable import Kept, Removable, check_own, is_untrained
+from copycat.archives.removable import Removable, SkippedFolder, check_own, is_untrained
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
 from copycat.records.lock import locked
@@ -13,7 +13,7 @@ from copycat.records.reader import check_files
 from copycat.records.run_folder import read_manifest, remove_empty_folders, write_manifest
 
 
-def remove(found: Iterable[Removable], *, root: Path) -> Iterator[Removable | Kept]:
+def remove(found: Iterable[Removable], *, root: Path) -> Iterator[Removable | SkippedFolder]:
     """Remove files, and yield what was removed and what could not be.
 
     A folder is locked meanwhile, and checked again: it may have changed since it was found.
@@ -24,7 +24,7 @@ def remove(found: Iterable[Removable], *, root: Path) -> Iterator[Removable | Ke
             if one.kind == "untrained":
                 remove_empty_folders(one.owner.parent, root)
         except (UserError, OSError, ValueError) as error:
-            yield Kept(one.owner, first_line(error).removeprefix(f"{one.owner}: "))
+            yield SkippedFolder(one.owner, first_line(error).removeprefix(f"{one.owner}: "))
             continue
         yield one
 

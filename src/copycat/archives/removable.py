@@ -68,15 +68,15 @@ class Removable:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Represent a folder that is left alone, and why."""
+class SkippedFolder:
+    """Represent a folder that is skipped, and why."""
 
     folder: Path
     why: str
 
 
-def find_removable(root: Path, *, keep: int = 1) -> Iterator[Removable | Kept]:
-    """Yield what can be removed below a folder and from the caches, and folders that are left alone.
+def find_removable(root: Path, *, keep: int = 1) -> Iterator[Removable | SkippedFolder]:
+    """Yield what can be removed below a folder and from the caches, and folders that are skipped.
 
     Args:
         root: folder of runs, a sweep or a run.
@@ -96,7 +96,7 @@ def find_removable(root: Path, *, keep: int = 1) -> Iterator[Removable | Kept]:
             try:
                 yield from find
             except (UserError, OSError, ValueError) as error:
-                yield Kept(folder, first_line(error).removeprefix(f"{folder}: "))
+                yield SkippedFolder(folder, first_line(error).removeprefix(f"{folder}: "))
             continue
         for name in [name for name in inside if name.startswith(".")]:
             inside.remove(name)
@@ -106,13 +106,13 @@ def find_removable(root: Path, *, keep: int = 1) -> Iterator[Removable | Kept]:
         yield from _find_caches(cache_folder())
 
 
-def _find_in_sweep(sweep: Path, keep: int) -> Iterator[Removable | Kept]:
+def _find_in_sweep(sweep: Path, keep: int) -> Iterator[Removable | SkippedFolder]:
     record = read_own_sweep(sweep)
     if is_locked(sweep):
-        yield Kept(sweep, "it is running")
+        yield SkippedFolder(sweep, "it is running")
         return
     if record.status not in ("completed", "failed"):
-        yield Kept(sweep, f"it can be resumed ({record.status})")
+        yield SkippedFolder(sweep, f"it can be resumed ({record.status})")
         return
     records = list(read_trials(sweep))
     losers = set(find_losers(records, sweep, record, keep=keep))
@@ -121,7 +121,7 @@ def _find_in_sweep(sweep: Path, keep: int) -> Iterator[Removable | Kept]:
             try:
                 check_own(one.folder)
             except (UserError, OSError, ValueError) as error:
-                yield Kept(one.folder, first_line(error).removeprefix(f"{one.folder}: "))
+                yield SkippedFolder(one.folder, first_line(error).removeprefix(f"{one.folder}: "))
                 continue
             names = [one.folder / "checkpoints" / name for name in CHECKPOINTS]
             if paths := [path for path in names if path.is_file()]:
@@ -163,9 +163,9 @@ def check_own(run: Path) -> dict[str, Any]:
     return manifest
 
 
-def _find_in_run(run: Path) -> Iterator[Removable | Kept]:
+def _find_in_run(run: Path) -> Iterator[Removable | SkippedFolder]:
     if (run / TRIAL).exists():  # its sweep's folder decides
-        yield Kept(run, "it is a trial; name its sweep")
+        yield SkippedFolder(run, "it is a trial; name its sweep")
         return
     manifest = check_own(run)
     if is_untrained(run, manifest):

@@ -19,7 +19,7 @@ MAX_LINES = 20
 
 def run(words: Sequence[str]) -> int:
     """Print what can be removed, with sizes, and remove it where --yes is given."""
-    from copycat.archives.removable import KINDS, Kept, Removable, find_removable
+    from copycat.archives.removable import KINDS, Removable, SkippedFolder, find_removable
 
     parser = make_parser("clean")
     add = parser.add_argument
@@ -31,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     found = list(find_removable(arguments.folder, keep=arguments.keep))
     wanted = [one for one in found if isinstance(one, Removable) and one.kind in (arguments.only or KINDS)]
-    left = [one for one in found if isinstance(one, Kept)]
+    left = [one for one in found if isinstance(one, SkippedFolder)]
     for kind, title in KINDS.items():
         _print_kind(title, [one for one in wanted if one.kind == kind])
     for one in left:
@@ -47,7 +47,7 @@ def run(words: Sequence[str]) -> int:
     from copycat.archives.cleaning import remove
 
     outcomes = list(remove(wanted, root=arguments.folder))
-    failures = [one for one in outcomes if isinstance(one, Kept)]
+    failures = [one for one in outcomes if isinstance(one, SkippedFolder)]
     for failure in failures:
         print_line(f"copycat: not removed: {failure.folder}: {failure.why}", error=True)
     removed = [one for one in outcomes if isinstance(one, Removable)]

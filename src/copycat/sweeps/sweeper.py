@@ -96,8 +96,8 @@ def _describe_unfinished(folder: Path, settings: Mapping[str, Any]) -> str | Non
     if ended >= wanted:
         is_whole = has_race(folder) and read_own_sweep(folder / RACE_FOLDER).status == "completed"
         return f"{over}: the race has not ended" if settings["prove"] and not is_whole else None
-    begun = sum(trial.status not in ENDED and (folder / str(trial.number) / MANIFEST).exists() for trial in trials)
-    what = f"{pluralize(ended, 'trial')} ended, {begun} stopped while running, {wanted - ended - begun} not begun"
+    stopped = sum(trial.status not in ENDED and (folder / str(trial.number) / MANIFEST).exists() for trial in trials)
+    what = f"{pluralize(ended, 'trial')} ended, {stopped} stopped while running, {wanted - ended - stopped} not started"
     return f"{over}: {what}"
 
 

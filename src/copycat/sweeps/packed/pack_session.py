@@ -53,7 +53,7 @@ class PackSession:
             try:
                 pack = self._build(pool)
             except Exception as failure:
-                log.error("the pack was not begun", exc_info=failure)
+                log.error("the pack did not start", exc_info=failure)
                 self._fail(failure)
                 return
             try:

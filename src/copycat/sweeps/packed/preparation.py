@@ -78,7 +78,7 @@ class PackedTrial:
     @property
     def pack(self) -> list[int] | None:
         """Return the numbers of the trials in the pack that trained the run; None where it starts from epoch 0."""
-        if self.checkpoint is None:  # it joins the trials that its pack had not begun when it stopped
+        if self.checkpoint is None:  # it joins the trials that its pack had not started when it stopped
             return None
         numbers: list[int] | None = self.manifest.get("provenance", {}).get("pack")
         return numbers
