@@ -34,12 +34,16 @@ def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LO
     is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)
     is_random = any(isinstance(module, RANDOM_LAYERS) for module in modules)
     has_buffers = any(True for _ in network.buffers())
-    has_hooks = any(getattr(module, name) for module in (*modules, loss) for name in HOOKS)
-    has_hooks = has_hooks or any("forward" in vars(module) for module in modules)
-    parameters = list(network.parameters())
-    has_parameter_hooks = any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters)
-    is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in parameters)
-    return is_supported and is_known and not (is_random or has_buffers or has_hooks or has_parameter_hooks)
+    is_observed = has_hooks(network) or has_hooks(loss) or any("forward" in vars(module) for module in modules)
+    is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in network.parameters())
+    return is_supported and is_known and not (is_random or has_buffers or is_observed)
+
+
+def has_hooks(network: nn.Module) -> bool:
+    """Return whether a module has hooks, or a parameter has hooks on its gradient."""
+    if any(getattr(module, name) for module in network.modules() for name in HOOKS):
+        return True
+    return any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in network.parameters())
 
 
 class CapturedStep:

@@ -184,13 +184,9 @@ def test_a_failed_trial_has_the_best_checkpoint_of_its_record(tiny: Path, tmp_pa
 
 
 def test_a_sweep_stops_between_packs_after_max_failures(tiny: Path, tmp_path: Path) -> None:
-    words = (
-        f"loss._target_={__name__}.Refuses",
-        "sweep.max_failures=2",
-        "hydra.launcher.max_trials_per_pack=2",
-        "seed=range(6)",
-    )
-    folder = run_sweep(*words, "trainer.max_epochs=2", PACKED, data=tiny, at=tmp_path, status=1)
+    words = ("model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=5")
+    limits = ("sweep.max_failures=2", "hydra.launcher.max_trials_per_pack=2", "seed=range(6)")
+    folder = run_sweep(*words, *limits, PACKED, data=tiny, at=tmp_path, status=1)
     assert sum(trial.status == "failed" for trial in read_trials(folder)) == 2
 
 

@@ -1,16 +1,19 @@
 """Trials in a pack agree with single runs up to rounding, and a repeated pack gives the same bits."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from copycat.config.compose import compose
+from copycat.models.losses import BCE
 from copycat.records.digests import changed_files
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
@@ -216,6 +219,79 @@ class Halves(nn.Module):
         left, right = x.flatten(1)[:, : self.middle], x.flatten(1)[:, self.middle :]
         logits: Tensor = self.left(left) + self.right(right).tanh()
         return logits
+
+
+class Draws(Halves):
+    """Draw random numbers by a function, of which no layer tells."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.5, self.training)
+
+
+class DrawsElsewhere(Halves):
+    """Draw random numbers by NumPy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * np.random.uniform()
+
+
+class HasGradientHook(Halves):
+    """Freeze a weight by a hook on its gradient."""
+
+    def __init__(self, *, in_features: int, out_features: int, **others: Any) -> None:
+        super().__init__(in_features=in_features, out_features=out_features)
+        self.left.weight.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
+
+
+class KeepsOutput(Halves):
+    """Keep what a layer returns, by a hook that refers to this network, in copies too."""
+
+    def __init__(self, *, in_features: int, out_features: int, **others: Any) -> None:
+        super().__init__(in_features=in_features, out_features=out_features)
+        self.left.register_forward_hook(lambda _, inputs, output: setattr(self, "kept", output))
+
+
+class Branches(BCE):
+    """Branch on the loss, which torch.func cannot batch over trials."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        loss = super().forward(logits, label)
+        return 2 * loss if loss.item() > 0.6 else loss
+
+
+class Doubles(BCE):
+    """Represent a loss that torch.func can batch."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        return 2 * super().forward(logits, label)
+
+
+class Normalized(torch.optim.SGD):
+    """Divide all gradients by their common norm."""
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        (f"model._target_={__name__}.Halves", None),
+        (f"model._target_={__name__}.Draws", "Draws draws random numbers"),
+        (f"model._target_={__name__}.DrawsElsewhere", "DrawsElsewhere draws random numbers"),
+        (f"model._target_={__name__}.HasGradientHook", "HasGradientHook has hooks"),
+        (f"model._target_={__name__}.KeepsOutput", "KeepsOutput has hooks"),
+        (f"loss._target_={__name__}.Doubles", None),
+        (f"loss._target_={__name__}.Branches", "torch.func cannot batch .* with Branches: vmap: It looks like"),
+        (
+            f"optimizer._target_={__name__}.Normalized",
+            "Normalized is no optimizer of torch: a step may combine tensors",
+        ),
+    ],
+)
+def test_custom_parts_are_packed_only_where_a_pack_trains_them_as_a_single_run_does(
+    word: str, why: str | None, tiny: Path, tmp_path: Path
+) -> None:
+    config = compose([*data_overrides(tiny, tmp_path), word, "seed=1", "trainer.threads=1"]).config
+    found = why_not_packable(config, build_components(config))
+    assert found is None if why is None else re.match(why, str(found))
 
 
 class Chooses(Halves):

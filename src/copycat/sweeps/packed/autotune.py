@@ -3,18 +3,23 @@
 import copy
 import logging
 import os
+import random
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+import numpy as np
 import torch
+from torch import nn
 
+from copycat.config.suggestions import first_line
 from copycat.sweeps.packed.looped_network import runs_in_turn
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.unlike_network import stack_networks
+from copycat.training.captured_step import LOSSES
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
@@ -95,13 +100,35 @@ def _fit(trials: Sequence[Candidate], *, tried: int, most: int, device: torch.de
 
 
 def why_not_stackable(parts: RunComponents) -> str | None:
-    """Return why two copies of a network cannot be stacked, by trying a step; None if they can."""
+    """Return why two copies of a network and its loss cannot be stacked, by trying a step; None if they can."""
+    name = type(parts.classifier.network).__name__
+    if type(parts.classifier.loss).__module__ != LOSSES:
+        name += f" with {type(parts.classifier.loss).__name__}"
     try:
         with torch.random.fork_rng():
+            if _draws_numbers(parts):
+                return f"{name} draws random numbers"
             _time_steps([(parts, "")] * 2, steps=1)
     except Exception as failure:  # a user's network may raise anything
-        return f"torch.func cannot batch {type(parts.classifier.network).__name__}: {str(failure).splitlines()[0]}"
+        return f"torch.func cannot batch {name}: {first_line(failure)}"
     return None
+
+
+def _draws_numbers(parts: RunComponents) -> bool:
+    """Return whether a step draws random numbers beyond those of dropout layers, from any global generator."""
+    network, loss = copy.deepcopy(parts.classifier.network), copy.deepcopy(parts.classifier.loss)
+    for module in network.train().modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
+    before = _generator_states()
+    with torch.no_grad():
+        loss(network(batch["image"].cpu()), batch["label"].cpu())
+    return before != _generator_states()
+
+
+def _generator_states() -> list[object]:
+    return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state(legacy=False))]
 
 
 def split_evenly(trials: Sequence[Part], size: int) -> list[list[Part]]:

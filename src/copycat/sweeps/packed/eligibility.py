@@ -15,6 +15,7 @@ from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
 from copycat.sweeps.packed.autotune import why_not_stackable
 from copycat.training.best_checkpoint import BestCheckpoint
+from copycat.training.captured_step import LOSSES, has_hooks
 from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.components import RunComponents
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
@@ -87,6 +88,8 @@ def _check_parts(parts: RunComponents) -> str | None:
         if not isinstance(data.loader(part, shuffle=data.shuffle and part == "train"), MemoryLoader):
             return "images that are decoded as they are needed"
     optimizer = parts.classifier.create_optimizer()
+    if not type(optimizer).__module__.startswith("torch.optim."):  # a pack steps the tensors of all trials at once
+        return f"{type(optimizer).__name__} is no optimizer of torch: a step may combine tensors"
     closure = signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is Parameter.empty:
         return f"{type(optimizer).__name__} evaluates the loss again and again"
@@ -99,5 +102,8 @@ def _check_parts(parts: RunComponents) -> str | None:
             return "dropout in place"
     if not list(network.parameters()):
         return "a network without parameters"
-    is_known = all(type(module).__module__.startswith(KNOWN_MODULES) for module in network.modules())
+    if has_hooks(network):  # which see, or change, the numbers of one network
+        return f"{type(network).__name__} has hooks"
+    modules = [*network.modules(), parts.classifier.loss]
+    is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, LOSSES)) for module in modules)
     return None if is_known else why_not_stackable(parts)
