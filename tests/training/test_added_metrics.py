@@ -47,6 +47,13 @@ class Undefined(torchmetrics.Metric):
         return torch.tensor(1.0 if self.errors in (0, 1) else torch.nan)
 
 
+class Infinite(Undefined):
+    """A metric of one's own that is infinite for every network."""
+
+    def compute(self) -> Tensor:
+        return torch.tensor(torch.inf)
+
+
 UNDEFINED = f"+metrics.own._target_={__name__}.Undefined"
 
 
@@ -173,6 +180,14 @@ def test_a_trial_fails_alone_where_a_monitored_metric_never_has_a_value(
     for trial in read_trials(sweep):
         assert trial.status == "failed"
         assert "val/own" in str(trial.error)
+
+
+def test_an_infinite_value_is_recorded_as_an_undefined_one(tiny: Path, tmp_path: Path) -> None:
+    words = (*SMALL, f"+metrics.own._target_={__name__}.Infinite", "callbacks.best.monitor=val/loss")
+    run = train_tiny(*words, "trainer.max_epochs=2", data=tiny, at=tmp_path)
+    assert run.status == "completed"
+    assert not any("val/own" in row for row in read_history(run.folder))
+    assert open_run(run.folder).manifest["results"]["best"]["metrics"].keys().isdisjoint({"val/own", "train/own"})
 
 
 def test_the_direction_that_a_class_states_is_recorded(tiny: Path, tmp_path: Path) -> None:

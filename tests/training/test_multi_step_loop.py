@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pytorch_lightning.callbacks import LambdaCallback
 
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_run
@@ -168,6 +169,15 @@ class CountsSteps(pl.Callback):
         self.seen.append(trainer.global_step)
 
 
+class CountsByLambda(LambdaCallback):
+    """Has its hook as an attribute of the instance."""
+
+    seen: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__(on_train_batch_end=lambda trainer, *_: self.seen.append(trainer.global_step))
+
+
 class CountsValidations(pl.Callback):
     seen: ClassVar[list[int]] = []
 
@@ -191,6 +201,7 @@ class CountsEpochsAndValidations(EpochRecorder):
     [
         (EpochRecorder, [("epoch", epoch) for epoch in range(9)]),
         (CountsSteps, list(range(1, 10))),
+        (CountsByLambda, list(range(1, 10))),
         (CountsValidations, [2, 5, 8]),
         (
             CountsEpochsAndValidations,

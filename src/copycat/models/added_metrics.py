@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from math import isfinite, nan
 from typing import Any
 
 import torch
@@ -80,9 +81,10 @@ class AddedMetric:
         counts = label.sum(0) if self.multi_label else label.bincount(minlength=len(self.classes))
         is_whole = bool((counts > 0).all()) and not (self.multi_label and bool((counts == len(label)).any()))
         if (self.needs_all_classes and not is_whole) or not _is_finite(probability):
-            return dict.fromkeys(self.columns, torch.nan)
+            return dict.fromkeys(self.columns, nan)
         values = self._compute(probability, label).reshape(-1).to(to_float(probability[:0]).dtype).tolist()
-        return dict(zip(self.columns, values, strict=True))
+        # infinite values, which JSON lacks, are undefined as well
+        return {name: value if isfinite(value) else nan for name, value in zip(self.columns, values, strict=True)}
 
     def _compute(self, probability: Tensor, label: Tensor) -> Any:
         probability = to_float(probability)

@@ -83,8 +83,13 @@ def _hash(content: bytes) -> bytes:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> str:
-    """Write a state dict as safetensors, and return its digest."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    """Write a state dict as safetensors, which hold tied weights once per name, and return the file's digest."""
+    tensors, storages = dict[str, Tensor](), set[int]()
+    for name, value in state.items():
+        tensor = value.detach().cpu().contiguous()
+        is_shared = (storage := tensor.untyped_storage().data_ptr()) in storages
+        tensors[name] = tensor.clone() if is_shared else tensor
+        storages.add(storage)
     content = save(tensors)
     write_whole(path, content)
     return blake2b(content, digest_size=16).hexdigest()

@@ -116,8 +116,8 @@ def _needs_each_step(trainer: Any, data: DataModule, optimizer: Optimizer) -> st
 
 
 def overrides(callback: pl.Callback, hook: str) -> bool:
-    """Return whether a callback has a hook of its own."""
-    return getattr(type(callback), hook) is not getattr(pl.Callback, hook)
+    """Return whether a callback has a hook of its own, of its class or, as a LambdaCallback, of the instance."""
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(pl.Callback, hook)
 
 
 def _first_overridden(callback: pl.Callback, hooks: Sequence[str]) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,12 @@ def summarize_history(folder: Path, *, steps: int, monitor: str, mode: str, ever
 
 def best_epoch(rows: Sequence[Mapping[str, float]], *, monitor: str, mode: str) -> dict[str, Any]:
     """Return the row with the best value of a metric, by the mode `min` or `max`; empty where no row has it."""
-    candidates = [row for row in rows if monitor in row]
+    candidates = [row for row in rows if isfinite(row.get(monitor, nan))]
     if not candidates:
         return {}
     sign = 1 if mode == "min" else -1
     row = min(candidates, key=lambda row: sign * row[monitor])
-    metrics = {name: value for name, value in row.items() if name != "epoch"}
+    metrics = {name: value for name, value in row.items() if name != "epoch" and isfinite(value)}
     return {"monitor": monitor, "mode": mode, "epoch": int(row["epoch"]), "metrics": metrics}
 
 
