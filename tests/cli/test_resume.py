@@ -1,11 +1,13 @@
-"""`copycat resume`: what it says before it trains."""
+"""`copycat resume`: what it says before it trains, and on which images it trains."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from copycat.records.run_folder import read_manifest
 from tests.support.commands import call_copycat
+from tests.support.images import write_image_folder
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -18,3 +20,26 @@ def test_images_that_have_moved_are_named_by_their_folder(
     call_copycat("resume", run, "trainer.max_epochs=2", status=2)
     expected = f"copycat: {run}: expected its images in {images}; they are not there. Put them back.\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_sweep_resumes_on_its_images_from_any_directory(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, elsewhere = tmp_path / "started", tmp_path / "elsewhere"
+    shutil.copytree(tiny, started / "photos")
+    classes, parts = {"dog": 0, "cat": 60}, {"train": 2, "val": 2}
+    write_image_folder(elsewhere / "photos", classes=classes, parts=parts, levels=180)
+    monkeypatch.chdir(started)
+    words = ("data=folder", "data.root=photos", "data.image_size=8", "seed=1,2", "trainer.max_epochs=1", "logger=none")
+    call_copycat("train", "-m", *words, "callbacks=none", "sweep.folder=sweep")
+    shutil.rmtree(started / "sweep" / "1")
+    monkeypatch.chdir(elsewhere)
+    call_copycat("resume", "../started/sweep")
+    first, second = (read_manifest(started / "sweep" / number)["provenance"]["data"] for number in ("0", "1"))
+    assert first == second
+    shutil.rmtree(started / "sweep" / "1")
+    monkeypatch.chdir(elsewhere)
+    moved = shutil.move(started, tmp_path / "moved")  # where the directory is gone, the present one is all there is
+    monkeypatch.chdir(moved)
+    call_copycat("resume", "sweep")
+    assert read_manifest(Path("sweep", "1"))["provenance"]["data"] == first

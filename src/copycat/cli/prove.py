@@ -19,7 +19,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("sweep", type=Path, metavar="SWEEP", help="the folder of a sweep")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{one_of(KEYS)}, each with =VALUE")
     arguments = parser.parse_args(words)
-    from copycat.sweeps.sweep_file import check_sweep, read_own_sweep
+    from copycat.sweeps.sweep_file import check_sweep, read_own_sweep, started_directory
 
     check_sweep(arguments.sweep)
     sweep = read_own_sweep(arguments.sweep)
@@ -35,5 +35,5 @@ def run(words: Sequence[str]) -> int:
 
     typed = {word.partition("=")[0] for word in (*arguments.settings, "sweep.prove=true")}
     kept = [word for word in sweep.words if word.partition("=")[0] not in typed]
-    folder = f"sweep.folder={quote_path(arguments.sweep)}"
-    return train.run(["-m", *kept, *arguments.settings, "sweep.prove=true", folder])
+    with started_directory(sweep, arguments.sweep) as folder:
+        return train.run(["-m", *kept, *arguments.settings, "sweep.prove=true", f"sweep.folder={quote_path(folder)}"])

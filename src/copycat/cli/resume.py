@@ -53,7 +53,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _resume_sweep(arguments: argparse.Namespace) -> int:
-    from copycat.sweeps.sweep_file import read_own_sweep
+    from copycat.sweeps.sweep_file import read_own_sweep, started_directory
 
     inner = read_own_sweep(arguments.run)
     if inner.race is not None or inner.search is not None:  # it goes on as part of its sweep
@@ -68,8 +68,9 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.config.application import quote_path
 
     added = [f"{key}={'null' if value is None else value}" for key, value in more.items()]
-    words += [*added, f"sweep.folder={quote_path(arguments.run)}"]
-    return best.search(words, arguments.run) if is_search else train.run(["-m", *words])
+    with started_directory(sweep, arguments.run) as folder:
+        words += [*added, f"sweep.folder={quote_path(folder)}"]
+        return best.search(words, folder) if is_search else train.run(["-m", *words])
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:

@@ -129,6 +129,7 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
         config_keys=key_digests(shared),
         space=space,
         study=sweeper.get("study_name"),
+        directory=str(Path.cwd()),
     )
 
 

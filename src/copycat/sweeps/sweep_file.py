@@ -1,8 +1,10 @@
 """Read and write sweep.json: the request and the status of a sweep, beside the folders of its trials."""
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,8 @@ class SweepFile:
     """The plan of a race."""
     search: dict[str, Any] | None = None
     """The plan of a search for the best model."""
+    directory: str | None = None
+    """Working directory that it was started in, from which relative paths among its words lead."""
 
     @property
     def is_out_of_time(self) -> bool:
@@ -141,6 +145,21 @@ def read_own_sweep(folder: Path) -> SweepFile:
             " copycat train -m …"
         )
     return SweepFile(**fields)
+
+
+@contextmanager
+def started_directory(sweep: SweepFile, folder: Path) -> Iterator[Path]:
+    """Work in the directory that a sweep was started in, if it is still there, and yield the sweep's folder.
+
+    Its words are composed again, and `data.root=photos` is a folder there.
+    """
+    there = sweep.directory
+    if there is None or not os.path.isdir(there) or os.path.samefile(there, os.curdir):
+        yield folder
+        return
+    folder = folder.absolute()
+    with chdir(there):
+        yield folder
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
