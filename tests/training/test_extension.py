@@ -15,7 +15,8 @@ from tests.support.callbacks import KillCallback, SimulatedKill
 from tests.support.commands import call_copycat
 from tests.support.killed_runs import JOBS, assert_same_folders, train_killable
 from tests.support.parameters import mark_slow
-from tests.support.runs import compose_quickly
+from tests.support.run_folders import change_config
+from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 pytestmark = pytest.mark.usefixtures("all_checkpoints")
 
@@ -101,3 +102,13 @@ def test_the_command_takes_more_epochs_and_no_other_key(
     assert "trainer.max_epochs=MORE, trainer.max_time=MORE; got 'optimizer.lr=1'" in capsys.readouterr().err
     call_copycat("resume", folder, "trainer.max_epochs=4")
     assert len(read_history(folder)) == 4
+
+
+def test_a_run_whose_configuration_was_changed_does_not_train_on(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    change_config(folder, lambda config: config.update(seed=77))
+    with pytest.raises(
+        UserError, match=r"config\.yaml: expected the configuration .* changed since: seed\. Restore it"
+    ):
+        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 2})
+    assert read_manifest(folder)["status"] == "completed"

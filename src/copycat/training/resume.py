@@ -11,19 +11,20 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import pluralize
+from copycat.config.suggestions import one_of, pluralize
 from copycat.config.worlds import fill_world, needs_launch, world_size
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
+from copycat.records.digests import changed_keys, digest_file
 from copycat.records.lock import locked
 from copycat.records.metrics_csv import read_history
-from copycat.records.run_folder import release, write_manifest
+from copycat.records.run_folder import CONFIG, release, write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.components import RunComponents, build_components
-from copycat.training.extension import NOTHING_MORE, More, extend_run, with_changes, write_extended
+from copycat.training.extension import EPOCHS, NOTHING_MORE, TIME, More, extend_run, with_changes, write_extended
 from copycat.training.joined import log_name, share_result, share_work
 from copycat.training.launch import launch, name_folder
 from copycat.training.lightning_internals import Position
@@ -37,6 +38,8 @@ from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
 Say = Callable[[str], None]
+RESUMED_KEYS = (EPOCHS, TIME, *(f"trainer.{name}" for name in ("devices", "num_nodes", "strategy", "timeout")))
+"""Keys whose values a resume may change."""
 MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
 
 
@@ -68,6 +71,7 @@ def resume(
         LockedError: where it is still running.
     """
     folder = opened.user_path
+    _check_config(opened)
     completed = opened.manifest["status"] == "completed"
     ended_early = opened.manifest["results"].get("ended_early")
     if more:
@@ -94,6 +98,20 @@ def resume(
     if needs_launch(trainer):
         return launch(partial(_resume_on_rank, opened, **settings), trainer)
     return _resume_on_rank(opened, **settings)
+
+
+def _check_config(opened: Opened) -> None:
+    """Refuse a changed config.yaml, which the resumed run would record as its own."""
+    path, request = opened.folder / CONFIG, opened.manifest["request"]
+    if digest_file(path) == request["config_digest"] or not isinstance(request.get("config_keys"), dict):
+        return
+    # a process that was killed while it wrote may have changed what a resume changes
+    changed = [key for key in changed_keys(opened.config, request["config_keys"]) if key not in RESUMED_KEYS]
+    if changed:
+        raise UserError(
+            f"{opened.user_path / CONFIG}: expected the configuration that the run recorded; changed since:"
+            f" {one_of(changed)}. Restore it, or train another run."
+        )
 
 
 def on_devices(opened: Opened, devices: int | None, *, say: Say) -> Opened:
