@@ -1,10 +1,14 @@
 """Components are built from nodes that were checked, and from no others."""
 
+from typing import Any
+
 import pytest
+import torch
+from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.models.losses import BCE, CrossEntropy, Loss
-from copycat.training.component_builders import build_loss
+from copycat.training.component_builders import build_loss, build_network
 
 
 class Weighted(BCE):
@@ -27,3 +31,46 @@ def test_a_loss_chosen_by_the_number_of_classes_is_checked_against_its_own_signa
 def test_a_class_that_is_no_loss_is_refused_by_the_name_that_one_imports() -> None:
     with pytest.raises(UserError, match=r"^loss\._target_: expected a copycat\.models\.losses\.Loss; got 'fractions"):
         build_loss({"_target_": "fractions.Fraction"}, classes=2)
+
+
+class Returns(nn.Module):
+    """Return the logits in another form."""
+
+    def __init__(self, *, form: str, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.form, self.linear = form, nn.Linear(in_features, out_features)
+        self.normalization = nn.BatchNorm1d(out_features).eval()  # frozen, and stays so
+
+    def forward(self, x: Tensor) -> Any:
+        logits = self.normalization(self.linear(x.flatten(1)))
+        forms = {"logits": logits, "flat": logits[:, 0], "tuple": (logits, x), "wide": logits.repeat(1, 7)}
+        return forms[self.form]
+
+
+@pytest.mark.parametrize(("form", "got"), [("flat", "[2]"), ("tuple", "tuple"), ("wide", "[2, 7]")])
+def test_a_network_that_returns_no_logits_is_refused_before_a_run_begins(form: str, got: str) -> None:
+    with pytest.raises(UserError) as refused:
+        build_network(compose_own(form), image_shape=(3, 4, 4), classes=2)
+    expected = f"model: expected logits [2, 1] of two images; got {got}. Change its forward."
+    assert str(refused.value) == expected
+
+
+def test_the_check_of_logits_changes_neither_modes_nor_random_numbers() -> None:
+    network = build_network(compose_own("logits"), image_shape=(3, 4, 4), classes=2)
+    assert [module.training for module in network.modules()] == [True, True, False]
+    torch.manual_seed(5)
+    same = Returns(form="logits", in_features=48, out_features=1)
+    assert torch.equal(torch.get_rng_state(), get_state_after(5))
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), same.parameters(), strict=True))
+
+
+def get_state_after(seed: int) -> Tensor:
+    """Return the state of the generator after a network was built."""
+    build_network(compose_own("logits", seed=seed), image_shape=(3, 4, 4), classes=2)
+    return torch.get_rng_state()
+
+
+def compose_own(form: str, *, seed: int = 5) -> dict[str, Any]:
+    """Return a configuration of such a network."""
+    node = {"_target_": f"{__name__}.Returns", "form": form}
+    return {"model": node, "loss": {"_target_": "copycat.models.losses.BCE"}, "seed": seed}

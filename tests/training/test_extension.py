@@ -107,8 +107,6 @@ def test_the_command_takes_more_epochs_and_no_other_key(
 def test_a_run_whose_configuration_was_changed_does_not_train_on(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
     change_config(folder, lambda config: config.update(seed=77))
-    with pytest.raises(
-        UserError, match=r"config\.yaml: expected the configuration .* changed since: seed\. Restore it"
-    ):
+    with pytest.raises(UserError, match=r"config\.yaml: .* changed since: seed\. Restore it"):
         resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 2})
     assert read_manifest(folder)["status"] == "completed"

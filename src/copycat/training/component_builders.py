@@ -5,7 +5,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
@@ -79,7 +81,28 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     network = instantiate_target("model", node)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
+    if not type(network).__module__.startswith(("copycat.", "torch.")):
+        _check_logits(network, image_shape, outputs)
     return network
+
+
+def _check_logits(network: nn.Module, image_shape: Sequence[int], outputs: int) -> None:
+    """Check the shape of what a custom network returns; an error of its own is left to training, which records it."""
+    modes = {module: module.training for module in network.modules()}
+    like = next(network.parameters(), torch.empty(0))
+    if isinstance(like, UninitializedParameter):
+        return
+    try:
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            logits = network.eval()(torch.zeros(2, *image_shape, dtype=like.dtype, device=like.device))
+    except Exception:
+        return
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    if not isinstance(logits, Tensor) or logits.shape != (2, outputs):
+        got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(f"model: expected logits [2, {outputs}] of two images; got {got}. Change its forward.")
 
 
 def initialize(network: nn.Module, config: Config, *, image_shape: Sequence[int]) -> None:
