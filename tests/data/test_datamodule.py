@@ -73,6 +73,10 @@ IMAGES, LABELS = make_gray_part([1, 2]).images, make_gray_part([1, 2]).labels
     [
         ({"images": IMAGES / 255}, "data: expected images as uint8 [N, C, H, W]; got float32 [2, 3, 1, 2]."),  # type: ignore[operator]
         ({"images": IMAGES[0]}, "data: expected images as uint8 [N, C, H, W]; got uint8 [3, 1, 2]."),
+        (
+            {"images": IMAGES.numpy()},  # type: ignore[union-attr]
+            "data: expected images as a tensor; got a NumPy array. Wrap it in torch.from_numpy.",
+        ),
         ({"labels": LABELS.int()}, "data: expected labels as int64 [2], one an image; got int32 [2]."),
         ({"labels": LABELS[:, None]}, "data: expected labels as int64 [2], one an image; got int64 [2, 1]."),
         ({"labels": LABELS[:1]}, "data: expected labels as int64 [2], one an image; got int64 [1]."),
@@ -102,6 +106,34 @@ def test_a_part_without_images_is_one_line(name: str) -> None:
     parts = {"train": make_gray_part([1, 2]), "val": make_gray_part([3])} | {name: make_gray_part([])}
     with pytest.raises(UserError, match=f"data: expected at least one image in {name}; got none"):
         _ = DataModule(UserSource(**parts)).parts
+
+
+TWO = make_gray_part([1, 2])
+LARGER = Part(images=torch.zeros(1, 3, 2, 2, dtype=torch.uint8), labels=torch.tensor([0]), names=["a"], digests=["1"])
+
+
+@pytest.mark.parametrize(
+    ("loaded", "line"),
+    [
+        ({"val": TWO}, r"expected load\(\) to return a dict of parts, train and maybe val and test; got val"),
+        ({"train": TWO, "holdout": TWO}, "train and maybe val and test; got holdout, train"),
+        ([TWO], "train and maybe val and test; got a list"),
+        ({"train": {"images": IMAGES}}, r"expected a copycat\.data\.split\.Part as train; got a dict"),
+        ({"train": TWO, "val": LARGER}, r"expected images of \[3, 1, 2\] in val, as in train; got"),
+    ],
+)
+def test_what_is_no_dict_of_parts_is_one_line(loaded: Any, line: str) -> None:
+    source = UserSource()
+    source.load, source.classes = lambda: loaded, ("even", "odd")  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=line):
+        _ = DataModule(source).parts
+
+
+def test_two_classes_of_one_name_are_one_line() -> None:
+    source = UserSource()
+    source.load, source.classes = lambda: {"train": TWO, "val": TWO}, ("cat", "cat")  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="expected classes of different names; got cat, cat"):
+        _ = DataModule(source).parts
 
 
 # ----- loaders

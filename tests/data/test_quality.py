@@ -76,9 +76,8 @@ def test_counts_and_shares_are_those_of_the_labels() -> None:
 
 def test_the_mean_color_is_that_of_all_pixels_to_the_last_digit() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (37, 3, 9, 7), dtype=np.uint8)
-    found = check_parts(train=make_part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), val=make_plain_part(1, 2)).parts[
-        "train"
-    ]
+    train, val = make_part(torch.from_numpy(pixels), [0, 1] * 18 + [0]), make_part(torch.from_numpy(pixels[:1]), [0])
+    found = check_parts(train=train, val=val).parts["train"]
     for channel in range(3):
         exact = sum(pixels[:, channel].ravel().tolist()) / (37 * 9 * 7)
         assert found.color[channel] == pytest.approx(exact, rel=1e-12)

@@ -24,7 +24,7 @@ from copycat.data.keyed_random import ClassDraws
 from copycat.data.labels import count_classes, label_codes
 from copycat.data.loaders import Batch, FloatImages, MemoryLoader, to_float
 from copycat.data.pixel_cache import MappedImages
-from copycat.data.split import Part, Source
+from copycat.data.split import Part, Source, check_loaded
 from copycat.data.splitting import split
 
 Loader = MemoryLoader | DecodingLoader
@@ -91,16 +91,7 @@ class DataModule(pl.LightningDataModule):
             UserError: where the source cannot be read, or not be split as configured.
         """
         loaded = self.source.load()
-        most = len(self.source.classes) - 1  # a source may learn its classes only as it loads
-        for name, part in loaded.items():
-            if not len(part):
-                raise UserError(f"data: expected at least one image in {name}; got none.")
-            low, high = part.labels.aminmax()
-            if part.is_multi_label:
-                if list(part.labels.shape[1:]) != [most + 1] or low < 0 or high > 1:
-                    raise UserError(f"data: expected labels of 0 and 1 for each of {most + 1} classes in {name}.")
-            elif low < 0 or high > most:
-                raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
+        check_loaded(loaded, self.source.classes)  # a source may learn its classes only as it loads
         parts = split(loaded, **self._split)  # type: ignore[arg-type]
         self.has_official_parts = parts["train"] is loaded["train"]
         return parts

@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.config.suggestions import one_of
 from copycat.data.columns import Indices
+
+PARTS = ("train", "val", "test")
+"""Names of the parts that a source may load."""
 
 
 @runtime_checkable
@@ -68,6 +73,9 @@ class Part:
 
     def __post_init__(self) -> None:
         """Check shapes and dtypes."""
+        for field in ("images", "labels"):
+            if isinstance(getattr(self, field), np.ndarray):
+                raise UserError(f"data: expected {field} as a tensor; got a NumPy array. Wrap it in torch.from_numpy.")
         shape, dtype = list(self.images.shape), getattr(self.images, "dtype", torch.uint8)
         if len(shape) != 4 or dtype != torch.uint8:
             raise UserError(f"data: expected images as uint8 [N, C, H, W]; got {_word(dtype)} {shape}.")
@@ -99,6 +107,33 @@ class Source(Protocol):
 
     def load(self) -> Mapping[str, Part]:
         """Return the official parts: `train`, and `val` and `test` where the source has them."""
+
+
+def check_loaded(loaded: Any, classes: Sequence[str]) -> None:
+    """Check what a source has loaded, which may be a user's own.
+
+    Raises:
+        UserError: where these are no parts with images of one shape and labels of these classes.
+    """
+    if not isinstance(loaded, Mapping) or "train" not in loaded or not set(loaded) <= set(PARTS):
+        got = one_of(map(str, loaded)) if isinstance(loaded, Mapping) else f"a {type(loaded).__name__}"
+        raise UserError(f"data: expected load() to return a dict of parts, train and maybe val and test; got {got}.")
+    most = len(classes) - 1
+    for name, part in loaded.items():
+        if not isinstance(part, Part):
+            raise UserError(f"data: expected a copycat.data.split.Part as {name}; got a {type(part).__name__}.")
+        if not len(part):
+            raise UserError(f"data: expected at least one image in {name}; got none.")
+        if (shape := list(part.images.shape[1:])) != (expected := list(loaded["train"].images.shape[1:])):
+            raise UserError(f"data: expected images of {expected} in {name}, as in train; got {shape}.")
+        low, high = part.labels.aminmax()
+        if part.is_multi_label:
+            if list(part.labels.shape[1:]) != [most + 1] or low < 0 or high > 1:
+                raise UserError(f"data: expected labels of 0 and 1 for each of {most + 1} classes in {name}.")
+        elif low < 0 or high > most:
+            raise UserError(f"data: expected labels from 0 to {most} in {name}; got {int(low)} to {int(high)}.")
+    if len(set(classes)) < len(classes):
+        raise UserError(f"data: expected classes of different names; got {one_of(classes)}.")
 
 
 def digest(image: Tensor) -> str:
