@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.losses import BCE, CrossEntropy, Loss
 from copycat.training.component_builders import build_loss, build_network
+from copycat.training.components import build_components
 
 
 class Weighted(BCE):
@@ -74,3 +76,11 @@ def compose_own(form: str, *, seed: int = 5) -> dict[str, Any]:
     """Return a configuration of such a network."""
     node = {"_target_": f"{__name__}.Returns", "form": form}
     return {"model": node, "loss": {"_target_": "copycat.models.losses.BCE"}, "seed": seed}
+
+
+@pytest.mark.parametrize(("group", "kind"), [("callbacks", "Callback"), ("logger", "Logger")])
+def test_a_class_that_is_no_callback_or_logger_is_refused_before_a_run_begins(group: str, kind: str) -> None:
+    config = compose([f"+{group}.own._target_=fractions.Fraction"], check_data=False).config
+    expected = rf"^{group}\.own\._target_: expected a {kind} of Lightning; got fractions\.Fraction\.$"
+    with pytest.raises(UserError, match=expected):
+        build_components(config)

@@ -74,7 +74,7 @@ def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_pat
     [
         (["scheduler=one_cycle", "optimizer=adam"], 4, r"scheduler\.total_steps: .*this cycle ends after 3\. Type"),
         ([], 3, r"trainer\.max_epochs: expected more than the run's 3; got 3\.$"),
-        (["callbacks=none"], 4, r"expected the checkpoint of its last epoch; it has none\.$"),
+        (["callbacks=none"], 4, r"expected the checkpoint of its last epoch; it has none\. Type copycat rerun"),
         (JOBS["mean_of_epochs"], 4, r"callbacks\.swa: expected none, as it starts at a share of trainer\.max_epochs"),
         (
             ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"],
@@ -110,3 +110,12 @@ def test_a_run_whose_configuration_was_changed_does_not_train_on(tiny: Path, tmp
     with pytest.raises(UserError, match=r"config\.yaml: .* changed since: seed\. Restore it"):
         resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 2})
     assert read_manifest(folder)["status"] == "completed"
+
+
+def test_a_run_whose_checkpoint_is_damaged_does_not_train_on_and_says_nothing_else(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=2", *QUIET, "callbacks=default", data=tiny, at=tmp_path).folder
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"half")
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"expected the checkpoint of its last epoch; .* Type copycat rerun"):
+        resume(open_run(folder), say=said.append, more={"trainer.max_epochs": 3})
+    assert said == []

@@ -174,8 +174,8 @@ def _check_top(config: Config) -> None:
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")
     for key in known:
         if key not in config and key not in ADDED_KEYS:
-            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}, or restore the file that lacks it.")
     for key in ("data.folds", "data.fold", "data.split", "trainer.max_epochs"):
         group, _, name = key.partition(".")
         if isinstance(config[group], Mapping) and name not in config[group]:
-            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}.")
+            raise UserError(f"{key}: expected a value; got none. Leave out ~{key}, or restore the file that lacks it.")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 
 from copycat.config.combinations import HALF_ON_CPU, find_shift_conflicts
 from copycat.config.dotted_keys import iterate_values
@@ -126,12 +128,16 @@ def _check_late_targets(config: Config) -> None:
     """Check the nodes that are built in the run folder, before a large data set is read."""
     unfilled = [name for name in ("num_nodes",) if config["trainer"].get(name) is None]  # ranks fill it in
     check_node("trainer", _without(config["trainer"], [*OWN_TRAINER_KEYS, *unfilled]))
-    for group in ("callbacks", "logger"):
+    for group, kind in (("callbacks", Callback), ("logger", Logger)):
         for name, node in (config[group] or {}).items():
             if node is not None:
                 check_node(f"{group}.{name}", node)
-                package = getattr(import_target(f"{group}.{name}", node["_target_"]), "package", None)
-                if isinstance(package, str):
+                target = import_target(f"{group}.{name}", node["_target_"])
+                if isinstance(target, type) and not issubclass(target, kind):
+                    raise UserError(
+                        f"{group}.{name}._target_: expected a {kind.__name__} of Lightning; got {node['_target_']}."
+                    )
+                if isinstance(package := getattr(target, "package", None), str):
                     require_package(package, wanted_by=f"{group}.{name}")
 
 

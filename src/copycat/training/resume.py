@@ -161,12 +161,17 @@ def _resume_on_rank(
         def find_point() -> tuple[int, int, str]:
             """Check what the run began with, and return where it resumes."""
             _check_inputs(opened, recorded, components, say=tell)
-            point = find_resume_point(opened, say=tell)
-            if (
-                opened.manifest["status"] == "completed"
-                and point.position.epoch != opened.manifest["results"]["epochs"]
-            ):
-                raise UserError(f"{folder}: expected the checkpoint of its last epoch; it has none.")
+            lines = list[str]()
+            point = find_resume_point(opened, say=lines.append)
+            is_completed, epochs = opened.manifest["status"] == "completed", opened.manifest["results"].get("epochs")
+            if is_completed and point.position.epoch != epochs:
+                wrong = damage(path) if (path := folder / "checkpoints" / "last.ckpt").exists() else "it has none"
+                raise UserError(
+                    f"{folder}: expected the checkpoint of its last epoch; {wrong or 'it is of another'}."
+                    f" Type copycat rerun {quote(str(folder))}, which trains it again."
+                )
+            for line in lines:
+                tell(line)
             return point.position.epoch, point.position.batch, str(point.checkpoint or "")
 
         epoch, batch, path = ranks.from_first(find_point)
@@ -242,7 +247,7 @@ def _list_checkpoints(opened: Opened, *, say: Say) -> Iterator[ResumePoint]:
         if not path.exists():
             continue
         if wrong := damage(path):
-            say(f"{path}: expected a whole checkpoint; {wrong}. Resuming from the one before.")
+            say(f"{path}: expected a whole checkpoint; {wrong}. ")
             continue
         state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
         if state is None:
