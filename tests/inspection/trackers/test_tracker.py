@@ -69,14 +69,29 @@ def test_an_error_is_reported_and_what_is_missing_is_sent_at_the_end(
     assert sent_losses() == losses(outcome)
 
 
+def test_what_callbacks_measured_is_sent_at_the_end_as_well(tiny: Path, tmp_path: Path) -> None:
+    sent = []
+    for fails in ((), [CALLS_BEFORE_TRAINING]):
+        MemoryTracker.reset(fails=fails)
+        train_tiny(*QUICK[:-1], LOGGER, data=tiny, at=tmp_path)
+        (rows,) = MemoryTracker.rows.values()
+        sent.append([(epoch, sorted(row)) for epoch, row in rows if "train/loss" in row])
+    assert sent[0] == sent[1]
+    assert any(name.startswith("optimizer/") for _, names in sent[0] for name in names)
+
+
 def test_a_tracker_that_stays_away_leaves_a_completed_run_and_a_line(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MemoryTracker.reset(fails=range(CALLS_BEFORE_TRAINING, 100))
     outcome = train_tiny(*QUICK, LOGGER, data=tiny, at=tmp_path)
     assert outcome.status == "completed"
-    path = outcome.folder / "metrics.csv"
-    assert f"copycat: logger memory: 3 of 3 epochs are missing there; {path} has them." in capsys.readouterr().err
+    error, path = "copycat: logger memory: ConnectionError: no route to host;", outcome.folder / "metrics.csv"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{error} the run goes on without it, and tries again at its end",
+        f"{error} the run ends without it",
+        f"copycat: logger memory: 3 of 3 epochs are missing there; {path} has them.",
+    ]
 
 
 def test_a_tracker_that_cannot_be_reached_at_the_start_fails_the_run(tiny: Path, tmp_path: Path) -> None:

@@ -74,7 +74,10 @@ class Tracker(Logger, ABC):
         """Number of epochs that the tracker has, and that were logged."""
         self._scalars: dict[int, dict[str, float]] = {}
         self._loose: dict[str, float] = {}
+        self._unsent: dict[int, dict[str, float]] = {}
+        """What callbacks logged in epochs that the tracker lacks: metrics.csv has the rest."""
         self._final: dict[str, float] = {}
+        self._next_try = "the run goes on without it, and tries again at its end"
         self._failure: str | None = None
 
     # ----- a tracker's own
@@ -148,11 +151,11 @@ class Tracker(Logger, ABC):
 
     def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
         """Send the metrics of epochs from `first` on, with what callbacks logged during them."""
-        loose, self._loose = self._loose, {}
-        merged = [(epoch, {**row, **self._scalars.pop(epoch, {})}) for epoch, row in enumerate(rows, first)]
-        merged[-1] = merged[-1][0], {**merged[-1][1], **loose}
         self._logged = first + len(rows)
-        self._attempt(partial(self._send_epochs, merged))
+        self._unsent |= {epoch: self._scalars.pop(epoch, {}) for epoch in range(first, self._logged)}
+        self._unsent[self._logged - 1] |= self._loose
+        self._loose = {}
+        self._attempt(partial(self._send_epochs, list(enumerate(rows, first))))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add a callback's metrics to the next row: their steps are of several kinds."""
@@ -175,9 +178,10 @@ class Tracker(Logger, ABC):
                 self._attempt(partial(self.send_image, tag, content, step))
 
     def _send_epochs(self, rows: Sequence[Row]) -> None:
-        if new := [row for row in rows if row[0] >= self._sent]:
+        if new := [(epoch, {**row, **self._unsent.get(epoch, {})}) for epoch, row in rows if epoch >= self._sent]:
             self.send(new)
             self._sent = new[-1][0] + 1
+            self._unsent = {epoch: values for epoch, values in self._unsent.items() if epoch >= self._sent}
             self._write_state()
 
     def _send_missing(self) -> None:
@@ -207,7 +211,7 @@ class Tracker(Logger, ABC):
         """Send what is missing, the files, and the run's end."""
         if self.run_id is None:  # the run did not begin
             return
-        self._failure = None  # once more: the tracker may be there again
+        self._failure, self._next_try = None, "the run ends without it"  # once more: it may be there again
         for action in (self._send_missing, self._send_remaining, self._send_files):
             self._attempt(action)
         self._attempt(partial(self.finish, status, self._final, step=self._logged))
@@ -238,7 +242,4 @@ class Tracker(Logger, ABC):
         except Exception as error:
             self._failure = describe_error(error)
             log.warning("logger %s", self.name, exc_info=error)
-            print_line(
-                f"copycat: logger {self.name}: {self._failure}; the run goes on without it, and tries again at its end",
-                error=True,
-            )
+            print_line(f"copycat: logger {self.name}: {self._failure}; {self._next_try}", error=True)
