@@ -1,16 +1,16 @@
 """Train from Python, and use a recorded run: its metrics, network, predictions, evaluation, resume and rerun."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from copycat.api.table import Table
 from copycat.config.compose import Request, compose
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.records.lock import current_status
 from copycat.records.metrics_csv import read_history
@@ -220,16 +220,25 @@ class Run:
             sets: kind of the sets; None: lac.
 
         Raises:
-            UserError: where there are too few images, or the predictions cannot be read.
+            UserError: where a value is not as expected, there are too few images, or the predictions cannot be read.
         """
         from copycat.deploy.calibrate import calibrate
-        from copycat.deploy.calibration_plan import make_plans
-        from copycat.deploy.calibration_request import make_request
+        from copycat.deploy.calibration_plan import How, make_plans
+        from copycat.deploy.calibration_request import PARAMETERS, make_request
 
+        if on not in (None, *(kinds := get_args(How))):
+            hint = did_you_mean(on, kinds) if isinstance(on, str) else ""
+            raise UserError(f"on: expected one of {one_of(kinds)}; got {on!r}.{hint}")
         (plan,) = make_plans(self.folder, how=on)
-        matrix = None if costs is None else json.dumps([[float(cost) for cost in row] for row in costs])
         request = make_request(
-            self.classes, costs=matrix, recall=recall, positive=positive, coverage=coverage, sets=sets
+            self.classes,
+            multi_label=plan.is_multi_label,
+            names=PARAMETERS,
+            costs=costs,
+            recall=recall,
+            positive=positive,
+            coverage=coverage,
+            sets=sets,
         )
         return Table(calibrate(plan, request).rows())
 

@@ -1,8 +1,7 @@
 """`copycat calibrate`: make a run's probabilities agree with its accuracy, and decide by them."""
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +18,15 @@ def run(words: Sequence[str]) -> None:
     """Fit a calibration of one run, or of each configuration of a sweep, and write it beside the weights."""
     arguments = _make_parser().parse_args(words)
     from copycat.deploy.calibration_plan import make_plans
-    from copycat.deploy.calibration_request import check_enough, make_request
+    from copycat.deploy.calibration_request import FLAGS, check_enough, make_request
 
     how = next((way for way, is_set in _ways(arguments).items() if is_set), None)
     sweep = arguments.out_of_fold if arguments.out_of_fold not in (None, Path()) else None
     plans = make_plans(arguments.folder, how=how, sweep=sweep)
-    flags = ("cost_fp", "cost_fn", "costs", "recall", "coverage", "sets")
-    request = make_request(
-        plans[0].classes,
-        **{name: getattr(arguments, name) for name in flags},
-        positive=arguments.positive,
-        multi_label=plans[0].is_multi_label,
-    )
+    given = {name: getattr(arguments, name) for name in FLAGS}
+    request = make_request(plans[0].classes, **given, multi_label=plans[0].is_multi_label)
     for plan in plans:
-        check_enough(request.coverage, "--coverage", plan.images, "to calibrate on")
+        check_enough(request.coverage, FLAGS["coverage"], plan.images, "to calibrate on")
     print_progress(f"loading PyTorch and the predictions of {pluralize(len(plans[0].sources), 'run')}")
     with defer_garbage_collection():
         from copycat.deploy.calibration_table import print_calibrations
@@ -66,15 +60,14 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     images.add_argument("--validation", action="store_true", help="fit on the run's own validation images (default)")
     images.add_argument("--half", action="store_true", help="fit on half of them, and leave the others to evaluate")
-    add("--cost-fp", type=_number(0, math.inf), metavar="COST", help="cost of a false positive (default: 1)")
-    add("--cost-fn", type=_number(0, math.inf), metavar="COST", help="cost of a false negative (default: 1)")
+    add("--cost-fp", type=_number, metavar="COST", help="cost of a false positive (default: 1)")
+    add("--cost-fn", type=_number, metavar="COST", help="cost of a false negative (default: 1)")
     add(
         "--costs",
         metavar="MATRIX",
         help="costs of predicted classes (columns) by true class (rows), as '[[0,1],[5,0]]', or a JSON file of them",
     )
-    share = _number(0, 1, "between 0 and 1")
-    add("--recall", type=share, metavar="SHARE", help="recognize this share of the class's images")
+    add("--recall", type=_number, metavar="SHARE", help="recognize this share of the class's images")
     add(
         "--class",
         dest="positive",
@@ -83,7 +76,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--coverage",
-        type=share,
+        type=_number,
         metavar="SHARE",
         help="predict sets that have the true class with this probability",
     )
@@ -96,16 +89,9 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(above: float, below: float, words: str = "of 0 or more") -> Callable[[str], float]:
-    """Make an argument type for finite numbers: a cost may be 0, a share lies strictly between its limits."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (above < value < below or (value == above and below == math.inf)):
-            raise argparse.ArgumentTypeError(f"expected a number {words}; got {text!r}")
-        return value
-
-    return parse
+def _number(text: str) -> float | str:
+    """Return a number, or the text where it is none, which `make_request` refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -74,9 +74,9 @@ def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
     if sample.label.ndim == 2:
         return _calibrate_thresholds(plan, sample)
     of = {"out of fold": "out of fold", "validation": "to validate on"}.get(sample.fitted_on, "in half of them")
-    check_enough(request.coverage, "--coverage", len(sample.label), of)
+    check_enough(request.coverage, request.names["coverage"], len(sample.label), of)
     positives = int((sample.label == request.positive).sum())
-    check_enough(request.recall, "--recall", positives, f"of {plan.classes[request.positive]} {of}")
+    check_enough(request.recall, request.names["recall"], positives, f"of {plan.classes[request.positive]} {of}")
     fitted = fit(sample.logits, sample.label, request)
     assert fitted is not None, "there are enough images"
     checked = _cross_check(sample, request, plan.classes)

@@ -1,12 +1,12 @@
 """What a calibration is asked for, checked before PyTorch is imported."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from copycat.config.errors import UserError
-from copycat.config.rule_builders import is_number
+from copycat.config.rule_builders import choice, is_number, number
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.deploy.conformal_rank import allowed_share, needed_images
 from copycat.records.calibration_file import SetKind
@@ -14,6 +14,29 @@ from copycat.records.safe_parsers import read_file, read_json
 
 MAX_BYTES = 2**24
 """Size of a file of costs in bytes, at most."""
+
+
+FLAGS = {
+    "cost_fp": "--cost-fp",
+    "cost_fn": "--cost-fn",
+    "costs": "--costs",
+    "recall": "--recall",
+    "positive": "--class",
+    "coverage": "--coverage",
+    "sets": "--sets",
+}
+"""Name of each setting on the command line."""
+PARAMETERS = {name: name for name in ("costs", "recall", "positive", "coverage", "sets")}
+"""Name of each setting in Python, where `costs` alone states costs."""
+_SHARE = number(lambda v: 0 < v < 1, "between 0 and 1")
+_COST = number(lambda v: v >= 0, "of 0 or more")
+_RULES = {
+    "cost_fp": _COST,
+    "cost_fn": _COST,
+    "recall": _SHARE,
+    "coverage": _SHARE,
+    "sets": choice(*get_args(SetKind)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,62 +49,73 @@ class CalibrationRequest:
     """Label of the class of the recall."""
     coverage: float | None = None
     sets: SetKind = "lac"
+    names: Mapping[str, str] = field(default_factory=lambda: FLAGS)
+    """What messages call the settings."""
 
 
 def make_request(
     classes: Sequence[str],
     *,
-    cost_fp: float | None = None,
-    cost_fn: float | None = None,
-    costs: str | None = None,
-    recall: float | None = None,
-    positive: str | None = None,
-    coverage: float | None = None,
-    sets: SetKind | None = None,
     multi_label: bool = False,
+    names: Mapping[str, str] = FLAGS,
+    **given: Any,
 ) -> CalibrationRequest:
-    """Make a request from the flags of `copycat calibrate`; none goes with images that may have several classes.
+    """Make a request from the settings of `FLAGS` or `PARAMETERS`; none goes with images of several classes.
+
+    `costs` are a matrix, on the command line its JSON or a file of it. Messages call the settings by `names`.
 
     Raises:
-        UserError: where flags do not go together, or do not fit the classes.
+        UserError: where a value is not as expected, or settings do not go together, or do not fit the classes.
     """
-    has_pair = cost_fp is not None or cost_fn is not None
-    if multi_label:
-        flags = {
-            **_decision_flags(has_pair, costs, recall),
-            "--class": positive,
-            "--coverage": coverage,
-            "--sets": sets,
-        }
-        if stated := [flag for flag, value in flags.items() if value]:
-            raise UserError(
-                f"{stated[0]}: expected a run on images of one class each; these may have several, and each class"
-                " gets a threshold of its own. Leave it out."
-            )
-    chosen = [flag for flag, is_set in _decision_flags(has_pair, costs, recall).items() if is_set]
+    said = {name: value for name, value in given.items() if value is not None}
+    for name, rule in _RULES.items():
+        if name in said and not rule.allows(value := said[name]):
+            got = f"{value:g}" if isinstance(value, float) else repr(value)
+            hint = did_you_mean(value, rule.options) if isinstance(value, str) else ""
+            raise UserError(f"{names[name]}: expected {rule.words}; got {got}.{hint}")
+        if name in said and name != "sets":
+            said[name] = float(said[name])  # of NumPy's, too, whose repr is no number
+    if multi_label and said:
+        first = next(names[name] for name in names if name in said)
+        raise UserError(
+            f"{first}: expected a run on images of one class each; these may have several, and each class"
+            " gets a threshold of its own. Leave it out."
+        )
+    pair = [name for name in ("cost_fp", "cost_fn") if name in said]
+    chosen = [*pair[:1], *(name for name in ("costs", "recall") if name in said)]
     if len(chosen) > 1:
-        raise UserError(f"{chosen[1]}: expected alone, as one rule decides; got also {chosen[0]}.")
-    if positive is not None and positive not in classes:
-        hint = did_you_mean(positive, classes, before="--class ")
-        raise UserError(f"--class: expected one of {one_of(classes)}; got {positive!r}.{hint}")
-    if positive is not None and not (has_pair or recall is not None):
-        raise UserError("--class: expected --recall, --cost-fp or --cost-fn beside it; got none.")
-    if len(classes) > 2 and positive is None and (has_pair or recall is not None):
-        flag = "--recall" if recall is not None else "--cost-fp" if cost_fp is not None else "--cost-fn"
-        more = "" if recall is not None else ", or --costs with a matrix"
-        raise UserError(f"{flag}: expected --class beside it{more}, as there are {len(classes)} classes; got none.")
-    if sets is not None and coverage is None:
-        raise UserError(f"--sets: expected --coverage SHARE beside it; got none. Type --coverage 0.9 --sets {sets}.")
+        raise UserError(f"{names[chosen[1]]}: expected alone, as one rule decides; got also {names[chosen[0]]}.")
+    of_class = [name for name in (*pair, "recall") if name in said]
+    positive, flag = said.get("positive"), names["positive"]
+    if "positive" in said and positive not in classes:
+        before = f"{flag} " if names is FLAGS else ""
+        hint = did_you_mean(positive, classes, before=before) if isinstance(positive, str) else ""
+        raise UserError(f"{flag}: expected one of {one_of(classes)}; got {positive!r}.{hint}")
+    if "positive" in said and not of_class:
+        *others, last = (names[name] for name in ("recall", "cost_fp", "cost_fn") if name in names)
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(f"{flag}: expected {wanted} beside it; got none.")
+    if len(classes) > 2 and positive is None and of_class:
+        more = f", or {names['costs']} with a matrix" if pair else ""
+        raise UserError(
+            f"{names[of_class[0]]}: expected {flag} beside it{more}, as there are {len(classes)} classes; got none."
+        )
+    if "sets" in said and "coverage" not in said:
+        sets, coverage = names["sets"], names["coverage"]
+        typed = f"{coverage} 0.9 {sets} {said['sets']}" if names is FLAGS else f"{coverage}=0.9"
+        raise UserError(f"{sets}: expected {coverage} beside it; got none. Type {typed}.")
     label = 1 if positive is None else list(classes).index(positive)
-    matrix = _read_costs(costs, classes) if costs is not None else None
-    if has_pair:
-        false_positive, false_negative = (1.0 if cost is None else cost for cost in (cost_fp, cost_fn))
-        matrix = _pair_costs(len(classes), label, false_positive, false_negative)
-    return CalibrationRequest(costs=matrix, recall=recall, positive=label, coverage=coverage, sets=sets or "lac")
-
-
-def _decision_flags(has_pair: bool, costs: str | None, recall: float | None) -> Mapping[str, bool]:
-    return {"--cost-fp": has_pair, "--costs": costs is not None, "--recall": recall is not None}
+    matrix = _read_costs(said["costs"], classes, names["costs"]) if "costs" in said else None
+    if pair:
+        matrix = _pair_costs(len(classes), label, said.get("cost_fp", 1.0), said.get("cost_fn", 1.0))
+    return CalibrationRequest(
+        costs=matrix,
+        recall=said.get("recall"),
+        positive=label,
+        coverage=said.get("coverage"),
+        sets=said.get("sets", "lac"),
+        names=names,
+    )
 
 
 def _pair_costs(classes: int, positive: int, false_positive: float, false_negative: float) -> list[list[float]]:
@@ -93,22 +127,29 @@ def _pair_costs(classes: int, positive: int, false_positive: float, false_negati
     return costs
 
 
-def _read_costs(text: str, classes: Sequence[str]) -> list[list[float]]:
-    """Return the matrix that a text or a file has as JSON."""
+def _read_costs(given: Any, classes: Sequence[str], flag: str) -> list[list[float]]:
+    """Return a matrix of costs: as it is, or of a text or a file that has it as JSON."""
+    costs = given
+    if isinstance(given, str) and flag == FLAGS["costs"]:
+        try:
+            content = given.encode() if given.lstrip().startswith("[") else read_file(Path(given), max_bytes=MAX_BYTES)
+            costs = read_json(content)
+        except (OSError, ValueError) as error:
+            problem = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
+            raise UserError(
+                f"{flag}: expected a matrix such as '[[0,1],[5,0]]', or a file of it; {problem}."
+            ) from error
     try:
-        content = text.encode() if text.lstrip().startswith("[") else read_file(Path(text), max_bytes=MAX_BYTES)
-        costs: Any = read_json(content)
-    except (OSError, ValueError) as error:
-        problem = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
-        raise UserError(f"--costs: expected a matrix such as '[[0,1],[5,0]]', or a file of it; {problem}.") from error
+        rows = [[float(cost) for cost in row if not isinstance(cost, (str, bool))] for row in costs]
+    except (TypeError, ValueError, OverflowError):
+        rows = []
     size = len(classes)
-    rows = costs if isinstance(costs, list) else []
-    if [len(row) if isinstance(row, list) else -1 for row in rows] != [size] * size or not all(
-        is_number(cost) for row in rows for cost in row
-    ):
-        order = ", ".join(classes)
-        raise UserError(f"--costs: expected {size} rows of {size} numbers, in the order {order}; got {text:.80}.")
-    return [[float(cost) for cost in row] for row in rows]
+    if [len(row) for row in rows] != [size] * size or not all(is_number(cost) for row in rows for cost in row):
+        got = " ".join(str(given).split())
+        raise UserError(
+            f"{flag}: expected {size} rows of {size} numbers, in the order {', '.join(classes)}; got {got:.80}."
+        )
+    return rows
 
 
 def check_enough(share: float | None, flag: str, images: int, of: str) -> None:
