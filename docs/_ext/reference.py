@@ -157,9 +157,8 @@ def describe_names() -> Iterable[str]:
     """Yield directives that take the public names' docstrings."""
     for name in copycat.__all__:
         kind = "autoclass" if isinstance(getattr(copycat, name), type) else "autofunction"
-        members = (
-            "\n    :members:\n    :undoc-members:\n    :special-members: __getitem__\n" if kind == "autoclass" else "\n"
-        )
+        options = ("members:", "undoc-members:", "special-members: __getitem__, __iter__, __len__")
+        members = "".join(f"\n    :{option}" for option in options if kind == "autoclass") + "\n"
         yield f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: copycat.{name}{members}```\n"
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,8 @@ def test_wrong_overrides_are_one_line() -> None:
         copycat.train(None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"in Python, call copycat\.sweep"):
         copycat.train(["seed=1,2"])
+    with pytest.raises(UserError, match=r"^overrides: expected a list of strings; got 'model=linear'\. Type \['mod"):
+        copycat.compose("model=linear")
 
 
 def test_a_plot_has_the_metrics_of_each_epoch(run: Run) -> None:
@@ -73,6 +76,12 @@ def test_a_plot_has_the_metrics_of_each_epoch(run: Run) -> None:
     assert auroc.get_ylabel() == "auroc"
     with pytest.raises(UserError, match=r"expected some of accuracy, .*; got 'acuracy'\. Did you mean accuracy\?"):
         run.plot(["acuracy"])
+    with pytest.raises(UserError, match=r"^metrics: expected a list of names, some of accuracy, .*; got \[\]\.$"):
+        run.plot([])
+    with pytest.raises(UserError, match=r"; got 'loss'\. Type \['loss'\]\.$"):
+        run.plot("loss")
+    with pytest.raises(UserError, match=r"^metrics: expected some of accuracy, .*; got 3\.$"):
+        run.plot([3])  # type: ignore[list-item]
 
 
 def test_a_confusion_matrix_counts_the_validation_images(run: Run) -> None:
@@ -98,6 +107,21 @@ def test_the_model_is_the_network_with_its_final_weights(run: Run) -> None:
     assert not model.training
     assert model.state_dict().keys() == weights.keys()
     assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("device", ["cpuu", "cuda:99", 3.5])
+def test_a_device_that_torch_lacks_is_one_line(run: Run, device: Any) -> None:
+    with pytest.raises(UserError, match=rf"^device: expected one that torch has here; got '{device}': "):
+        run.model(device)
+
+
+@pytest.mark.parametrize("views", ["a", 1.5, 0, -3, True, 1001])
+def test_a_wrong_number_of_views_is_one_line(run: Run, views: Any) -> None:
+    line = rf"^views: expected a whole number from 1 to 1000; got {views!r}\.$"
+    with pytest.raises(UserError, match=line):
+        run.predict(np.zeros((8, 8, 3), dtype=np.uint8), views=views)
+    with pytest.raises(UserError, match=line):
+        run.evaluate(views=views)
 
 
 def test_images_of_every_kind_have_the_probabilities_of_the_command(

@@ -1,5 +1,6 @@
 """From Python one reads a sweep, its best trial, and the table of runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,21 @@ def test_the_best_is_of_the_best_configuration(sweep: Sweep) -> None:
         row["val/loss"] for row in sweep.trials if row["optimizer.lr"] == best.config["optimizer"]["lr"]
     )
     assert sweep[2].config["optimizer"]["lr"] == 0.1
+
+
+def test_a_sweep_iterates_over_the_runs_that_exist_by_number(sweep: Sweep, tmp_path: Path) -> None:
+    assert [run.folder for run in sweep] == [sweep.folder / str(number) for number in range(4)]
+    kept = shutil.copytree(sweep.folder, tmp_path / "kept")
+    shutil.rmtree(kept / "1")
+    (kept / "2").rename(kept / "10")
+    some = copycat.load_sweep(kept)
+    assert len(some) == 3
+    assert [run.folder.name for run in some] == ["0", "3", "10"]
+
+
+def test_what_is_no_sweep_is_one_line_with_something_to_type(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the folder of a sweep; it has no sweep\.json\. Make a sweep: copycat"):
+        copycat.load_sweep(tmp_path / "nowhere")
 
 
 def test_a_sweep_is_trained_from_python(tiny: Path, tmp_path: Path) -> None:

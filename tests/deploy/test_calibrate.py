@@ -239,7 +239,8 @@ def test_a_wrong_value_in_python_is_a_line_and_writes_nothing(
 
 def test_numbers_and_matrices_of_numpy_are_taken_in_python(folder: Path) -> None:
     run = copycat.load_run(folder)
-    run.calibrate(coverage=np.float64(0.9), costs=np.array([[0, 1], [5, 0]]))
+    costs: Any = np.array([[0, 1], [5, 0]])
+    run.calibrate(coverage=np.float64(0.9), costs=costs)
     found = read_calibration_file(folder)
     assert (found["coverage"], found["costs"]) == (0.9, [[0, 1], [5, 0]])
 

@@ -16,9 +16,12 @@ def plot_metrics(rows: Sequence[Mapping[str, float]], metrics: Sequence[str], *,
     """Draw metrics by epoch; see `Run.plot`.
 
     Raises:
-        UserError: where no row has such a metric.
+        UserError: where none is named, or no row has such a metric.
     """
     names = {name.partition("/")[2] for row in rows for name in row} - {""}
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence) or not metrics:
+        wrong = f"{metrics!r}. Type [{metrics!r}]" if isinstance(metrics, str) else f"{metrics!r}"
+        raise UserError(f"metrics: expected a list of names, some of {one_of(names) or 'none'}; got {wrong}.")
     for metric in metrics:
         if metric not in names:
             hint = did_you_mean(metric, names)

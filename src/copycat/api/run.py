@@ -1,7 +1,7 @@
 """Train from Python, and use a recorded run: its metrics, network, predictions, evaluation, resume and rerun."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -10,8 +10,10 @@ from copycat.api.table import Table
 from copycat.config.compose import Request, compose
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.overrides import as_words
+from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.data.sources.root import check_image_folder
+from copycat.deploy.arguments import check_views
 from copycat.records.lock import current_status
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import check_has_weights, open_recorded, open_run
@@ -156,24 +158,31 @@ class Run:
         """Return the network with its final weights, in evaluation mode: plain PyTorch, float images [B, C, H, W] in.
 
         Raises:
-            UserError: where there are no final weights, or they are damaged.
+            UserError: where there are no final weights, they are damaged, or torch has no such device here.
         """
+        import torch
+
         from copycat.deploy.predictor import open_predictor
 
         self._check_weights()
         with open_predictor(self._opened) as predictor:
-            return predictor.network.to(device)
+            try:
+                return predictor.network.to(torch.device(device))
+            except (AssertionError, RuntimeError, TypeError) as error:  # a build without CUDA asserts it
+                problem = first_line(error)
+                raise UserError(f"device: expected one that torch has here; got {str(device)!r}: {problem}.") from error
 
     def predict(self, images: "ImageInput | Sequence[ImageInput]", *, views: int = 1) -> "Predictions":
         """Classify images: paths, PIL images, uint8 arrays [H, W, 3] or uint8 tensors [3, H, W], of any size.
 
         Args:
             images: one image or several.
-            views: number of augmented views of each image over which probabilities are averaged.
+            views: number of augmented views of each image over which probabilities are averaged, from 1 to 1000.
 
         Raises:
             UserError: where there are no final weights, or an image cannot be read.
         """
+        check_views(views)
         from copycat.api.images import predict_images
         from copycat.deploy.predictor import open_predictor
 
@@ -191,6 +200,7 @@ class Run:
         Raises:
             UserError: where there are no final weights, or the data cannot be read or have other classes.
         """
+        check_views(views)
         from copycat.deploy.evaluation import evaluate_parts
 
         self._check_weights()
@@ -227,8 +237,7 @@ class Run:
         from copycat.deploy.calibration_request import PARAMETERS, make_request
 
         if on not in (None, *(kinds := get_args(How))):
-            hint = did_you_mean(on, kinds) if isinstance(on, str) else ""
-            raise UserError(f"on: expected one of {one_of(kinds)}; got {on!r}.{hint}")
+            raise UserError(f"on: expected one of {one_of(kinds)}; got {on!r}.{did_you_mean(on, kinds)}")
         (plan,) = make_plans(self.folder, how=on)
         request = make_request(
             self.classes,
@@ -294,23 +303,3 @@ class Run:
             for metric in metrics
         ]
         return f"<p>{escape(repr(self))}</p>{Table(rows)._repr_html_() if rows else ''}"
-
-
-def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str]:
-    """Return overrides, and values by key, as a list of overrides.
-
-    Raises:
-        UserError: where they are no list, as a string, whose letters would be taken for overrides; or for a key twice.
-    """
-    if isinstance(overrides, str) or not isinstance(overrides, Iterable):
-        hint = f" Type {overrides.split()}." if isinstance(overrides, str) else ""
-        raise UserError(f"overrides: expected a list of strings; got {overrides!r}.{hint}")
-    words = [*map(str, overrides)]
-    for key, value in keys.items():
-        if twice := next((word for word in words if word.partition("=")[0] == key), None):
-            raise UserError(f"{key}: expected one value; got {twice!r} and {key}={value!r}.")
-    return [*words, *(f"{key}={_as_word(value)}" for key, value in keys.items())]
-
-
-def _as_word(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,19 +1,21 @@
 """Run a sweep, read a recorded one, and read the table of the runs in a folder."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from copycat.api.run import PathInput, Run, as_words, load_run
+from copycat.api.run import PathInput, Run, load_run
 from copycat.api.table import Table
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.overrides import as_words
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
+from copycat.records.reader import find_runs
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import SweepFile, has_race, read_sweep
+from copycat.sweeps.sweep_file import SweepFile, check_sweep, has_race, read_sweep
 from copycat.sweeps.table import read_trial_rows, summarize_sweep, trial_columns
 from copycat.tables.run_table import read_run_rows
 
@@ -76,6 +78,7 @@ class Sweep:
     def __init__(self, folder: PathInput) -> None:
         """Read sweep.json; trials are read when they are asked for."""
         self.folder = Path(folder)
+        check_sweep(self.folder)
         self._file: SweepFile = read_sweep(self.folder)
 
     @property
@@ -142,6 +145,18 @@ class Sweep:
             UserError: where there is no such trial.
         """
         return load_run(self.folder / str(number))
+
+    def __len__(self) -> int:
+        """Return the number of trials that have started, and so have a run."""
+        return len(self._numbers())
+
+    def __iter__(self) -> Iterator[Run]:
+        """Iterate over the runs of the trials that have started, by number."""
+        return map(self.__getitem__, self._numbers())
+
+    def _numbers(self) -> list[int]:
+        found = (run.relative_to(self.folder).as_posix() for run in find_runs(self.folder))
+        return sorted(int(name) for name in found if name.isdecimal())
 
     def __repr__(self) -> str:
         """Return folder and status."""

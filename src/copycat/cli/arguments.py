@@ -101,9 +101,11 @@ def add_served_runs(parser: argparse.ArgumentParser) -> None:
 
 def add_views(parser: argparse.ArgumentParser) -> None:
     """Add the flag for test-time augmentation."""
+    from copycat.deploy.arguments import MAX_VIEWS
+
     parser.add_argument(
         "--views",
-        type=whole_number(1000, least=1),
+        type=whole_number(MAX_VIEWS, least=1),
         default=1,
         metavar="N",
         help="average over each image and N-1 augmented copies (test-time augmentation)",

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 
 from copycat.config.composition import compose_config, open_loader, resolve, split_sweep_node
 from copycat.config.errors import UserError
-from copycat.config.overrides import input_lines, parse_overrides
+from copycat.config.overrides import as_words, input_lines, parse_overrides
 from copycat.config.validation import check_config
 
 
@@ -33,7 +33,7 @@ def compose(overrides: Sequence[str] = (), *, check_data: bool = True) -> Reques
         UserError: for the first mistake, with the nearest valid word.
     """
     with open_loader() as loader:
-        parsed = parse_overrides(overrides, loader)
+        parsed = parse_overrides(as_words(overrides), loader)
         config, settings = split_sweep_node(resolve(compose_config(parsed, loader)))
     if settings.get("params"):
         raise UserError(

@@ -1,11 +1,12 @@
 """Parse overrides by Hydra's grammar, and check their options, with a one-line error for each mistake."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
@@ -184,3 +185,23 @@ def expand_values(override: Override) -> list[str]:
     if not values:
         raise UserError(f"{word}: expected at least one match; got none.")
     return values
+
+
+def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str]:
+    """Return overrides, and values by key, as a list of overrides.
+
+    Raises:
+        UserError: where they are no list, as a string, whose letters would be taken for overrides; or for a key twice.
+    """
+    if isinstance(overrides, str) or not isinstance(overrides, Iterable):
+        hint = f" Type {overrides.split()}." if isinstance(overrides, str) else ""
+        raise UserError(f"overrides: expected a list of strings; got {overrides!r}.{hint}")
+    words = [*map(str, overrides)]
+    for key, value in keys.items():
+        if twice := next((word for word in words if word.partition("=")[0] == key), None):
+            raise UserError(f"{key}: expected one value; got {twice!r} and {key}={value!r}.")
+    return [*words, *(f"{key}={_as_word(value)}" for key, value in keys.items())]
+
+
+def _as_word(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

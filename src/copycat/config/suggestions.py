@@ -54,9 +54,9 @@ def pluralize(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
-def did_you_mean(word: str, words: Iterable[str], *, before: str = "", after: str = "") -> str:
+def did_you_mean(word: Any, words: Iterable[str], *, before: str = "", after: str = "") -> str:
     """Return a question with the nearest word, quoted for a shell, for a message; empty where none is similar."""
-    best = nearest_word(word, words)
+    best = nearest_word(word, words) if isinstance(word, str) else None  # from Python it may be anything
     return f" Did you mean {before}{quote(best + after)}?" if best else ""
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from copycat.config.errors import UserError
 from copycat.config.options import is_option, packaged_targets
+from copycat.config.rule_builders import integer
 from copycat.config.suggestions import quote_value
 from copycat.data.sources.root import check_typed_root
 from copycat.records.reader import find_runs
@@ -13,6 +15,14 @@ from copycat.records.run_folder import MANIFEST, WEIGHTS
 from copycat.records.run_loader import Opened, check_has_weights, open_recorded, open_run
 
 STANDARD_INPUT = Path("-")
+MAX_VIEWS = 1000
+"""Maximum number of augmented views of an image."""
+
+
+def check_views(views: Any) -> None:
+    """Raise a UserError unless a number of views, as Python programs give it, is valid."""
+    if not (rule := integer(1, MAX_VIEWS)).allows(views):
+        raise UserError(f"views: expected {rule.words}; got {views!r}.")
 
 
 def find_completed(folder: Path) -> list[Path]:

@@ -71,8 +71,7 @@ def make_request(
     for name, rule in _RULES.items():
         if name in said and not rule.allows(value := said[name]):
             got = f"{value:g}" if isinstance(value, float) else repr(value)
-            hint = did_you_mean(value, rule.options) if isinstance(value, str) else ""
-            raise UserError(f"{names[name]}: expected {rule.words}; got {got}.{hint}")
+            raise UserError(f"{names[name]}: expected {rule.words}; got {got}.{did_you_mean(value, rule.options)}")
         if name in said and name != "sets":
             said[name] = float(said[name])  # of NumPy's, too, whose repr is no number
     if multi_label and said:
@@ -89,7 +88,7 @@ def make_request(
     positive, flag = said.get("positive"), names["positive"]
     if "positive" in said and positive not in classes:
         before = f"{flag} " if names is FLAGS else ""
-        hint = did_you_mean(positive, classes, before=before) if isinstance(positive, str) else ""
+        hint = did_you_mean(positive, classes, before=before)
         raise UserError(f"{flag}: expected one of {one_of(classes)}; got {positive!r}.{hint}")
     if "positive" in said and not of_class:
         *others, last = (names[name] for name in ("recall", "cost_fp", "cost_fn") if name in names)
