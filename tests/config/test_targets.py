@@ -11,6 +11,10 @@ from copycat.config.errors import UserError
 from copycat.config.targets import Node, build_target, check_node, import_target, signature_keys
 
 OWN = """
+from collections.abc import Sequence
+from typing import Literal
+
+
 class Rate:
     def __init__(self, *, rate: float, steps: int = 3, name: str | None = None) -> None:
         if rate > 1:
@@ -21,6 +25,20 @@ class Rate:
 class Holder:
     def __init__(self, inner: Rate) -> None:
         self.inner = inner
+
+
+class Kinds:
+    def __init__(
+        self,
+        *,
+        kind: Literal["soft", "hard", 2] = "soft",
+        sizes: Sequence[int] = (),
+        scales: list[float] | None = None,
+        pair: tuple[float, str] = (1, "a"),
+        late: "Literal['first', 'last']" = "first",
+        **more: object,
+    ) -> None:
+        self.kind, self.sizes, self.scales, self.pair, self.late, self.more = kind, sizes, scales, pair, late, more
 
 
 def anything(**words: object) -> dict[str, object]:
@@ -86,6 +104,32 @@ def test_a_node_that_does_not_fit_is_one_line(node: dict[str, object], line: str
     with pytest.raises(UserError, match=line) as caught:
         build_target("x", node)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("kind", "sfot", r"x\.kind: expected one of 2, hard, soft; got 'sfot'\. Did you mean x\.kind=soft\?"),
+        ("kind", True, r"x\.kind: expected one of 2, hard, soft; got true\."),
+        ("sizes", "abc", r"x\.sizes: expected a list of int; got 'abc'\."),
+        ("sizes", ["x", "y"], r"x\.sizes: expected a list of int; got \['x', 'y'\]\."),
+        ("scales", [1, True], r"x\.scales: expected a list of float or null; got \[1, true\]\."),
+        ("scales", 1.0, r"x\.scales: expected a list of float or null; got 1\.0\."),
+        ("pair", [1.0], r"x\.pair: expected \[float, str\]; got \[1\.0\]\."),
+        ("pair", [1.0, 2], r"x\.pair: expected \[float, str\]; got \[1\.0, 2\]\."),
+        ("late", "lst", r"x\.late: expected one of first, last; got 'lst'\. Did you mean x\.late=last\?"),
+    ],
+)
+def test_words_and_lists_are_checked_also_beside_any_keywords(key: str, value: object, line: str) -> None:
+    with pytest.raises(UserError, match=f"^{line}$"):
+        build_target("x", {"_target_": "own_of_targets.Kinds", key: value})
+
+
+def test_words_and_lists_that_fit_are_built() -> None:
+    keys = {"kind": 2, "sizes": [1, 2], "scales": [1, 0.5], "pair": [1, "b"], "late": "last"}
+    made = build_target("x", {"_target_": "own_of_targets.Kinds", **keys, "scales": None, "banana": 3})
+    assert (made.kind, made.sizes, made.scales, made.pair, made.more) == (2, [1, 2], None, [1, "b"], {"banana": 3})
+    assert build_target("x", {"_target_": "own_of_targets.Kinds", **keys}).scales == [1, 0.5]
 
 
 def test_a_whole_number_is_a_float_too() -> None:

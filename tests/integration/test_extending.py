@@ -166,3 +166,15 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
     assert page != "CONTRIBUTING.md" or {f"{room}" for room in rooms} == {
         path.parent.name for path in (ROOT / "src" / "copycat").glob("*/__init__.py")
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["loss=poly1", "loss.reduction=avg"], "loss.reduction: expected one of mean, sum; got 'avg'."),
+        (["metrics=error_cost", "metrics.error_cost.cost=abc"], "metrics.error_cost.cost: expected float; got 'abc'."),
+    ],
+)
+def test_wrong_values_of_the_page_s_classes_are_one_line(words: list[str], line: str, folder: Path) -> None:
+    done = run_copycat("train", *words, "trainer.max_epochs=1", at=folder)
+    assert (done.returncode, done.stderr.removeprefix("copycat: ").strip()) == (2, line)

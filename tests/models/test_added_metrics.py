@@ -162,8 +162,9 @@ def test_task_and_classes_are_filled_in(target: str, classes: int) -> None:
         (
             {"_target_": f"{TORCHMETRICS}.CohenKappa", "weights": "cubic"},
             2,
-            "refuses this: Expected argument `weight`",
+            "metrics.own.weights: expected linear, none, quadratic or null; got 'cubic'.",
         ),
+        ({"_target_": f"{TORCHMETRICS}.FBetaScore", "beta": -1.0}, 2, "refuses this: Expected argument `beta`"),
         ({"_target_": "torch.nn.ReLU"}, 2, "expected a class of torchmetrics; got 'torch.nn.ReLU'"),
         ({"_target_": f"{TORCHMETRICS}.MulticlassAccuracy", "top_k": 3}, 3, "expected less than the 3 classes; got 3"),
     ],

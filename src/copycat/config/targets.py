@@ -1,16 +1,17 @@
 """Instantiate targets, after checking their keys against their signatures."""
 
 import inspect
-import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from copycat.config.annotations import make_rule
 from copycat.config.errors import UserError
 from copycat.config.extras import missing_package_error
 from copycat.config.moved_names import current_name, with_current_names
@@ -37,6 +38,8 @@ def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] |
 
 @lru_cache(256)  # every trial of a sweep has the same targets
 def _inspect_parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    with suppress(Exception):  # annotations that are text may name what is imported for type checkers alone
+        return inspect.signature(target, eval_str=True).parameters
     try:
         return inspect.signature(target).parameters
     except ValueError:  # some builtins have none
@@ -167,41 +170,25 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
     target = import_target(key, node["_target_"])
     if (parameters := _parameters(target)) is None:
         return
-    if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
-    takes = signature_keys(target)
+    takes, takes_any = signature_keys(target), any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     for name, value in node.items():
         if name in HYDRA_KEYS:
             continue
         if name not in takes:
+            if takes_any:  # what they are for is not in the signature
+                continue
             raise UserError(
                 f"{key}.{name}: {node['_target_']} takes {one_of(takes) or 'no keys'}; got {name!r}."
                 + did_you_mean(name, takes, before=f"{key}.")
             )
         if name in given and value is None:  # the caller passes it
             continue
-        wanted = _plain_type(parameters[name])
-        if wanted and not _fits(value, wanted):
-            words = " or ".join("null" if t is types.NoneType else t.__name__ for t in wanted)
-            raise UserError(f"{key}.{name}: expected {words}; got {format_value(value)}.")
-    if node.get("_partial_"):
+        rule = make_rule(parameters[name].annotation)
+        if rule and not rule.allows(value):
+            hint = did_you_mean(value, rule.options, before=f"{key}.{name}=")
+            raise UserError(f"{key}.{name}: expected {rule.words}; got {format_value(value)}.{hint}")
+    if node.get("_partial_") or takes_any:  # what a class with **kwargs needs, it may be given later
         return
     for p in parameters.values():
         if p.default is p.empty and p.name in takes and p.name not in {*node, *given}:
             raise UserError(f"{key}.{p.name}: {node['_target_']} needs it. Type {key}.{p.name}=VALUE.")
-
-
-def _plain_type(parameter: inspect.Parameter) -> tuple[type, ...]:
-    """Return the plain types of a parameter's annotation; empty where it has none or other types too."""
-    annotation: Any = parameter.annotation
-    union = get_origin(annotation) in (Union, types.UnionType)
-    found = get_args(annotation) if union else (annotation,)
-    return tuple(found) if all(t in (bool, int, float, str, types.NoneType) for t in found) else ()
-
-
-def _fits(value: Any, wanted: tuple[type, ...]) -> bool:
-    if isinstance(value, bool):
-        return bool in wanted
-    if isinstance(value, int) and float in wanted:
-        return True
-    return isinstance(value, wanted)

@@ -136,8 +136,8 @@ def _build(name: str, node: Mapping[str, Any], classes: Sequence[str], *, multi_
             f" {node['_target_']} takes one class an image. Type metrics.{name}=null."
         )
     more = {name: value for name, value in derived.items() if name in takes and own.get(name) is None}
-    check_node(key, own, given=list(more))
     own["_target_"] = f"{target.__module__}.{target.__qualname__}" if multi_label else own["_target_"]
+    check_node(key, own, given=list(more))
     metric = instantiate_target(key, own, **more)
     if not isinstance(metric, Metric):
         raise UserError(f"{key}._target_: expected a class of torchmetrics; got {node['_target_']!r}.")

@@ -29,7 +29,9 @@ def check_model(config: Config) -> None:
         UserError: where one does not fit its target.
     """
     check_node("model", config["model"], given=DERIVED)
-    check_node("loss", config["loss"])
+    loss, by_data = config["loss"], {"class_weights": None}  # numbers, once the training part is known
+    is_open = loss.get("class_weights") == "balanced"
+    check_node("loss", {**loss, **by_data} if is_open else loss, given=list(by_data) if is_open else ())
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:
