@@ -164,6 +164,19 @@ def test_a_mistake_in_an_experiment_of_ones_own_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("head", ["", "# own\n# @package _global_\n"])
+@pytest.mark.parametrize("text", ["seed: 3\n", "defaults:\n  - override /model: cnn\n"])
+def test_an_experiment_without_its_package_line_at_the_top_is_told_so(
+    head: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "experiments" / "own.yaml"
+    own.parent.mkdir()
+    own.write_text(head + text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^experiment: expected '# @package _global_' as the first line "):
+        compose(["experiment=own"])
+
+
 def _mutations(word: str) -> st.SearchStrategy[str]:
     letters = st.sampled_from(string.ascii_letters + string.digits + "=.,[](){}'\"$~+@/\\:-_ é\n\t!?*#%")
     place = st.integers(0, len(word))

@@ -25,9 +25,11 @@ EDITED = ("A command",)
 
 
 def read_files(section: str) -> dict[str, str]:
-    """Return the files of a section by path: of each block that begins with `# PATH`, the rest."""
-    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    return dict(blocks)
+    """Return the files of a section by path, which the first line has, as `# PATH`, or the text before it."""
+    name = r"(\S+\.(?:py|yaml))"
+    blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    inside = {found[1]: block for block in blocks if (found := re.match(f"# {name}\n", block))}
+    return inside | dict(re.findall(rf"This is {name}:\n\n```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
 
 
 def read_commands(section: str) -> list[tuple[dict[str, str], list[str]]]:

@@ -17,6 +17,7 @@ from copycat.config.overrides import input_lines, list_groups, list_options
 from copycat.config.places import MAIN
 from copycat.config.renamed_keys import renamed_key_error
 from copycat.config.suggestions import did_you_mean, first_line, nearest_word, one_of
+from copycat.config.validation import NO_PACKAGE
 
 SWEEP_KEY_HINTS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
@@ -40,6 +41,8 @@ def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderIm
     except YAMLError as broken:
         return UserError(_explain_yaml_error(broken))
     except (HydraException, OmegaConfBaseException, ValueError) as broken:
+        if "@experiment." in first_line(broken):  # Hydra looks for its groups below that of the experiment
+            return UserError(NO_PACKAGE)
         return _renamed_group(choices, loader) or UserError(f"expected options that compose; {first_line(broken)}.")
     keys = {name: leaf for name, leaf in _keys(config) if _is_user_key(name)}
     for override in parsed:

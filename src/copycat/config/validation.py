@@ -35,6 +35,11 @@ ADDED_DEFAULTS: Mapping[str, bool | int | None] = {
     "data.cache_gb": 20,
 }
 """Keys added later inside a group, with the default that older recorded runs have by lacking them."""
+NO_PACKAGE = (
+    "experiment: expected '# @package _global_' as the first line of its file; got it below another, or not at all."
+    " Put it first."
+)
+"""Error for the file of an experiment that Hydra composes into a node of that name."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics.")
 PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last components of keys that take a path."""
@@ -168,7 +173,7 @@ def _rule_applies(key: str, config: Config) -> bool:
 def _check_top(config: Config) -> None:
     known = [*TARGET_GROUPS, *NAMED_TARGET_GROUPS, *(key for key in RULES if "." not in key)]
     if isinstance(config.get("experiment"), Mapping):  # a file without that line is composed into a node of that name
-        raise UserError("experiment: expected '# @package _global_' as the first line of its file; got none. Add it.")
+        raise UserError(NO_PACKAGE)
     for key in config:
         if key not in known:
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{did_you_mean(key, known)}")
