@@ -84,3 +84,11 @@ def test_runs_of_a_folder_are_a_table(sweep: Sweep) -> None:
         copycat.read_runs(sweep.folder / "nowhere")
     with pytest.raises(UserError):
         copycat.load_sweep(sweep.folder / "0")
+
+
+def test_a_later_trial_that_cannot_be_built_fails_alone(tiny: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", f"sweep.folder={tmp_path}/sweep", "logger=none"]
+    weights = "loss.class_weights=[1,2],[1,2,3]"  # the number of classes is known from the data alone
+    found = copycat.sweep([*words, "trainer.max_epochs=1", weights])
+    assert (found.status, [run.status for run in found]) == ("failed", ["completed"])
+    assert sorted(found.trials["status"]) == ["completed", "failed"]

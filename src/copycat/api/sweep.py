@@ -45,7 +45,8 @@ def sweep(overrides: Sequence[str] = (), **keys: Any) -> "Sweep":
         keys: further overrides of keys without a dot, such as `seed="1,2,3"`.
 
     Raises:
-        UserError: where a trial cannot work; then no folder is left.
+        UserError: where a value is refused, or the first trial cannot be built; then no folder is left. A later trial
+            that cannot be built fails alone, as `status` and `trials` of the sweep say.
     """
     from copycat.config.application import launch_sweep
     from copycat.config.compose import quote_overrides
@@ -147,11 +148,11 @@ class Sweep:
         return load_run(self.folder / str(number))
 
     def __len__(self) -> int:
-        """Return the number of trials that have started, and so have a run."""
+        """Return the number of runs; a trial that has not started, or could not be built, has none."""
         return len(self._numbers())
 
     def __iter__(self) -> Iterator[Run]:
-        """Iterate over the runs of the trials that have started, by number."""
+        """Iterate over the runs by the numbers of their trials."""
         return map(self.__getitem__, self._numbers())
 
     def _numbers(self) -> list[int]:

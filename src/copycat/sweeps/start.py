@@ -31,7 +31,7 @@ def start_sweep(request: SweepRequest) -> Path:
     """Check that the sweep's first trial can be built, and return the sweep's folder, as `open_sweep_folder` does.
 
     Raises:
-        UserError: if a trial cannot work; then no folder is made.
+        UserError: if the first trial cannot be built; then no folder is made.
     """
     check_buildable(request.first, metrics=get_named_metrics(request.settings))
     return open_sweep_folder(request)
