@@ -47,9 +47,17 @@ def test_a_module_that_no_configuration_of_ones_own_names_is_not_found() -> None
 def test_a_module_that_cannot_be_imported_leaves_the_path_as_it_was() -> None:
     before = list(sys.path)
     allow_own_modules({"model": {"_target_": "optional_for_others.made"}})
-    with pytest.raises(RuntimeError, match="imported"):
+    with pytest.raises(UserError, match=r"^x\._target_: expected .*; got 'optional_for_others\.made': RuntimeError: "):
         import_target("x", "optional_for_others.made")
     assert sys.path == before
+
+
+def test_a_module_that_is_no_python_is_named_with_its_file_and_line(working_directory: Path) -> None:
+    (working_directory / "optional_for_others.py").write_text("class Net:\n    def:\n")
+    allow_own_modules({"model": {"_target_": "optional_for_others.Net"}})
+    at = f"SyntaxError: {working_directory}/optional_for_others.py, line 2: invalid syntax."
+    with pytest.raises(UserError, match=rf"^model\._target_: expected .*; got 'optional_for_others\.Net': {at}$"):
+        import_target("model", "optional_for_others.Net")
 
 
 def test_a_module_in_the_working_directory_hides_none(

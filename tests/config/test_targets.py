@@ -41,6 +41,10 @@ class Kinds:
         self.kind, self.sizes, self.scales, self.pair, self.late, self.more = kind, sizes, scales, pair, late, more
 
 
+def fail(*, how: str) -> None:
+    raise {"key": KeyError("missing"), "word": ValueError("missing"), "empty": AssertionError()}[how]
+
+
 def anything(**words: object) -> dict[str, object]:
     return words
 """
@@ -125,11 +129,25 @@ def test_words_and_lists_are_checked_also_beside_any_keywords(key: str, value: o
         build_target("x", {"_target_": "own_of_targets.Kinds", key: value})
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("key", "KeyError: 'missing'"), ("word", "ValueError: missing"), ("empty", "AssertionError")],
+)
+def test_an_error_whose_message_is_no_sentence_is_named_by_its_type(how: str, reason: str) -> None:
+    with pytest.raises(UserError, match=f"^x: own_of_targets.fail refuses this: {reason}$"):
+        build_target("x", {"_target_": "own_of_targets.fail", "how": how})
+
+
 def test_words_and_lists_that_fit_are_built() -> None:
     keys = {"kind": 2, "sizes": [1, 2], "scales": [1, 0.5], "pair": [1, "b"], "late": "last"}
     made = build_target("x", {"_target_": "own_of_targets.Kinds", **keys, "scales": None, "banana": 3})
     assert (made.kind, made.sizes, made.scales, made.pair, made.more) == (2, [1, 2], None, [1, "b"], {"banana": 3})
     assert build_target("x", {"_target_": "own_of_targets.Kinds", **keys}).scales == [1, 0.5]
+
+
+def test_a_key_that_nobody_gives_later_is_to_be_typed() -> None:
+    with pytest.raises(UserError, match=r"needs it\. Type model\.activation\.rate=VALUE\.$"):
+        check_node("model.activation", {"_target_": "own_of_targets.Rate"})
 
 
 def test_a_whole_number_is_a_float_too() -> None:

@@ -102,6 +102,15 @@ def first_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__
 
 
+def describe_refusal(error: BaseException) -> str:
+    """Return why a target raised an error: its first line, with the type where the line alone is no sentence."""
+    if isinstance(error, SyntaxError) and error.filename:  # whose own message has the file's name without its folder
+        return f"SyntaxError: {error.filename}, line {error.lineno}: {error.msg}"
+    line = first_line(error)
+    is_sentence = " " in line and not isinstance(error, KeyError)  # its message is the repr of a key
+    return line if is_sentence or line == type(error).__name__ else f"{type(error).__name__}: {line}"
+
+
 def describe_error(failure: Exception) -> str:
     """Return an error's type and first line; for a UserError only the line."""
     line = first_line(failure)

@@ -1,8 +1,8 @@
 """Instantiate targets, after checking their keys against their signatures."""
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache, partial
 from importlib import import_module
@@ -17,11 +17,13 @@ from copycat.config.extras import missing_package_error
 from copycat.config.moved_names import current_name, with_current_names
 from copycat.config.options import is_ours
 from copycat.config.own_modules import own_module_importable
-from copycat.config.suggestions import did_you_mean, first_line, format_value, one_of
+from copycat.config.suggestions import describe_refusal, did_you_mean, format_value, one_of
 
 Node = Mapping[str, Any]
 _CONVERT_ALL = {"_convert_": "all"}
 FRAMEWORKS = ("optuna.", "pytorch_lightning.", "torch.nn.", "torch.optim.", "torchmetrics.")
+LATE_NODES = frozenset(["optimizer", "scheduler"])
+"""Nodes whose targets get the network's parameters, or an optimizer, later."""
 HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
@@ -53,11 +55,11 @@ def import_target(key: str, target: str) -> Callable[..., Any]:
             imported: Callable[..., Any] = _locate(current_name(target))
         if not callable(imported):
             raise TypeError(f"{type(imported).__name__} can't be called")
-    except (ImportError, ValueError, AttributeError, TypeError) as error:
+    except Exception as error:  # a module of the user's own may raise any
         hint = _nearest_attribute(error, target) if isinstance(error, AttributeError) else ""
         raise missing_package_error(error, wanted_by=key) or UserError(
-            f"{key}._target_: expected a class or function that can be imported; got {target!r}: {first_line(error)}."
-            f"{hint}"
+            f"{key}._target_: expected a class or function that can be imported; got {target!r}:"
+            f" {describe_refusal(error)}.{hint}"
         ) from error
     return imported
 
@@ -93,7 +95,7 @@ def build_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
 
 def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> Any:
     """Instantiate the target of a node that `check_node` has accepted; else as `build_target`."""
-    try:
+    with refusals(key, node):
         # arguments are no configuration and plain values need no resolving: they bypass Hydra, which is slow for each
         plain = {name: deepcopy(value) for name, value in node.items() if name not in HYDRA_KEYS and _is_plain(value)}
         if not any(name in node for name in HYDRA_KEYS[2:]):
@@ -115,13 +117,20 @@ def instantiate_target(key: str, node: Node, *arguments: Any, **more: Any) -> An
         if node.get("_partial_") and not arguments and not more:
             return partial(factory, **plain)
         return factory(*arguments, **{**plain, **more})
+
+
+@contextmanager
+def refusals(key: str, node: Node) -> Iterator[None]:
+    """Turn what a node's target raises into a UserError that names the key and the target."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:
         cause = (error.__cause__ or error) if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from error
-        raise UserError(f"{key}: {node['_target_']} refuses this: {first_line(cause)}") from error
+        raise UserError(f"{key}: {node['_target_']} refuses this: {describe_refusal(cause)}") from error
 
 
 def _is_exempt(target: type) -> bool:
@@ -191,4 +200,7 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
         return
     for p in parameters.values():
         if p.default is p.empty and p.name in takes and p.name not in {*node, *given}:
-            raise UserError(f"{key}.{p.name}: {node['_target_']} needs it. Type {key}.{p.name}=VALUE.")
+            advice = f"Type {key}.{p.name}=VALUE."
+            if not LATE_NODES.isdisjoint(key.split(".")):
+                advice = f"It is given later: add _partial_: true to the YAML, or type +{key}._partial_=true."
+            raise UserError(f"{key}.{p.name}: {node['_target_']} needs it. {advice}")

@@ -11,10 +11,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
-from copycat.config.suggestions import first_line, pluralize
-from copycat.config.targets import build_target
+from copycat.config.suggestions import pluralize
+from copycat.config.targets import build_target, refusals
 from copycat.inspection.terminal_plot import sparkline, write_picture
 from copycat.tables.render import print_table, value_cell, wide_console, write_csv, write_json
+from copycat.training.component_builders import check_optimizer
 from copycat.training.components import build_training_data, scheduler_node
 from copycat.training.derived_settings import count_steps, fill_image_size, fill_schedule
 
@@ -75,11 +76,11 @@ def compute_schedule(config: Config) -> Schedule:
     data = build_training_data(fill_image_size(config)) if by_step else None
     per_epoch = 1 if data is None else count_steps(config["trainer"], data)
     config = fill_schedule(config, data)
-    optimizer = build_target("optimizer", config["optimizer"])([nn.Parameter(torch.zeros(1))])
-    try:
+    with refusals("optimizer", config["optimizer"]):
+        made = build_target("optimizer", config["optimizer"])([nn.Parameter(torch.zeros(1))])
+        optimizer: Any = check_optimizer(made, config["optimizer"])
+    with refusals("scheduler", config["scheduler"]):
         scheduler = build_target("scheduler", scheduler_node(config["scheduler"]))(optimizer)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"scheduler: {config['scheduler']['_target_']} refuses this: {first_line(error)}") from error
     if isinstance(scheduler, ReduceLROnPlateau):
         raise UserError(
             "--schedule: expected a schedule that is known before training; got plateau, which goes by a metric."

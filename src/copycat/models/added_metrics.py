@@ -17,7 +17,7 @@ from copycat.config.errors import UserError
 from copycat.config.metric_directions import is_higher_better
 from copycat.config.metric_names import OWN_KEYS, metric_nodes
 from copycat.config.rules import METRICS
-from copycat.config.suggestions import did_you_mean, first_line, one_of
+from copycat.config.suggestions import describe_refusal, did_you_mean, one_of
 from copycat.config.targets import HYDRA_KEYS, check_node, import_target, instantiate_target, signature_keys
 from copycat.models.auroc import to_float
 
@@ -59,7 +59,7 @@ class AddedMetric:
             value = self._compute(probability, label)
         except Exception as error:  # whatever the class raises for such input
             raise UserError(
-                f"metrics.{self.name}: {_describe(self.metric)} refuses this: {first_line(error)}"
+                f"metrics.{self.name}: {_describe(self.metric)} refuses this: {describe_refusal(error)}"
             ) from error
         if isinstance(value, Tensor) and value.numel() == 1:
             if self.name in METRICS:

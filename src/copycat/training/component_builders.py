@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
+from torch.optim import Optimizer
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import first_line
@@ -32,6 +33,17 @@ def check_model(config: Config) -> None:
     loss, by_data = config["loss"], {"class_weights": None}  # numbers, once the training part is known
     is_open = loss.get("class_weights") == "balanced"
     check_node("loss", {**loss, **by_data} if is_open else loss, given=list(by_data) if is_open else ())
+
+
+def check_optimizer(made: Any, node: Config) -> Optimizer:
+    """Return the optimizer that a node's target made.
+
+    Raises:
+        UserError: where it is none.
+    """
+    if not isinstance(made, Optimizer):
+        raise UserError(f"optimizer._target_: expected a torch.optim.Optimizer; got {node['_target_']!r}.")
+    return made
 
 
 def build_augmentation(node: Config) -> Augmentation | Mixing:

@@ -13,13 +13,20 @@ from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.schedule_lengths import PARTS, fill_lengths
-from copycat.config.suggestions import did_you_mean, first_line, one_of
-from copycat.config.targets import build_target, check_node, import_target, instantiate_target, signature_keys
+from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.targets import build_target, check_node, import_target, instantiate_target, refusals, signature_keys
 from copycat.data.datamodule import DataModule
 from copycat.models.added_metrics import build_added_metrics
 from copycat.models.classifier import Classifier
 from copycat.models.loss_base import Loss
-from copycat.training.component_builders import build_augmentation, build_loss, build_network, check_model, initialize
+from copycat.training.component_builders import (
+    build_augmentation,
+    build_loss,
+    build_network,
+    check_model,
+    check_optimizer,
+    initialize,
+)
 from copycat.training.derived_settings import (
     Config,
     fill_directions,
@@ -105,12 +112,14 @@ def build_components(
         compiles=bool(config["trainer"].get("compile")),
         **classifier_settings,
     )
-    key = "optimizer"
-    try:
-        made, key = classifier.create_optimizer(), "scheduler"
-        scheduler(made)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}: {config[key]['_target_']} refuses this: {first_line(error)}") from error
+    with refusals("optimizer", config["optimizer"]):
+        made = check_optimizer(classifier.create_optimizer(), config["optimizer"])
+    with refusals("scheduler", config["scheduler"]):
+        schedule = scheduler(made)
+    if not all(hasattr(schedule, member) for member in ("step", "state_dict")):
+        raise UserError(
+            f"scheduler._target_: expected a scheduler of learning rates; got {config['scheduler']['_target_']!r}."
+        )
     classifier.example_input_array = torch.zeros(1, *data.image_shape)  # for loggers that trace the graph
     return RunComponents(classifier, data, config)
 
