@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from copycat.config.errors import UserError
-from copycat.deploy.arguments import open_completed
+from copycat.deploy.arguments import open_completed, open_evaluation_arguments
 from copycat.deploy.evaluation import evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from tests.support.commands import call_copycat
@@ -62,6 +62,12 @@ def test_its_own_images_are_found_where_they_have_moved(tiny: Path, tmp_path: Pa
     with pytest.raises(UserError, match=r"^data\.root: expected a folder; .* Type data\.root=FOLDER"):
         evaluate_parts(run, [])
     assert evaluate_parts(run, [f"data.root={moved}"]).rows() == before
+
+
+@pytest.mark.parametrize("word", ["seed=1", "model=deep", "trainer.accelerator=cpu", "test=true", "database=x"])
+def test_keys_other_than_data_are_refused(folder: Path, word: str) -> None:
+    with pytest.raises(UserError, match=rf"^{word}: expected other data to evaluate on, .* data\.root=FOLDER\.$"):
+        open_evaluation_arguments([str(folder), "data.fit=pad", word])
 
 
 def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Arguments of the commands on completed runs, checked before anything heavy is imported."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def open_evaluation_arguments(words: Sequence[str]) -> EvaluationArguments:
     """Open the runs among the arguments of `copycat evaluate`.
 
     Raises:
-        UserError: where no argument is a folder, or one has no completed run.
+        UserError: where no argument is a folder, one has no completed run, or another names something other than data.
     """
     folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
     overrides = [word for word in words if Path(word) not in folders]
@@ -94,7 +95,18 @@ def names_own_data(overrides: Sequence[str]) -> bool:
 
 
 def name_data(run: Opened, overrides: Sequence[str]) -> list[str]:
-    """Put the option and the paths of a run's own data before overrides that name keys of it alone."""
+    """Put the option and the paths of a run's own data before overrides that name keys of it alone.
+
+    Raises:
+        UserError: where an override names something other than data.
+    """
+    for word in overrides:
+        key = word.partition("=")[0]
+        if re.fullmatch(r"data([.@].*)?", key.lstrip("+~")) is None:
+            raise UserError(
+                f"{word}: expected other data to evaluate on, as the run keeps its other keys; got {key}."
+                " Leave it out, or type data.root=FOLDER."
+            )
     if not names_own_data(overrides):
         return list(overrides)
     node = run.config["data"]
