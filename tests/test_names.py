@@ -14,7 +14,7 @@ from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.run_folder import read_manifest, write_manifest
 from tests.support.commands import call_copycat
 from tests.support.images import write_image_folder
-from tests.support.run_folders import change_manifest, find_only_run
+from tests.support.run_folders import change_manifest, find_only_run, forget_digest_of_weights
 from tests.support.runs import QUIET, train_tiny
 
 EVIL = "=a\x1b]0;title\x07\x1b[31m\nidentical: forged\r\u202eb"
@@ -102,6 +102,7 @@ def test_a_package_s_version_forges_no_line(folder: Path, capsys: pytest.Capture
 def test_metrics_and_tensors_have_names_that_can_be_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = load_file(folder / "weights.safetensors")
     save_file({f"{name}{EVIL}": tensor for name, tensor in weights.items()}, folder / "weights.safetensors")
+    forget_digest_of_weights(folder)
     call_copycat("inspect", "--weights", folder)
     check_printed(capsys)
     path = folder / "metrics.csv"

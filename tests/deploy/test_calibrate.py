@@ -56,8 +56,8 @@ def calibrate(*words: object, capsys: pytest.CaptureFixture[str]) -> dict[str, A
     return dict(found)
 
 
-def refuse(*words: object, capsys: pytest.CaptureFixture[str]) -> str:
-    call_copycat("calibrate", *words, status=2)
+def refuse(*words: object, capsys: pytest.CaptureFixture[str], command: str = "calibrate") -> str:
+    call_copycat(command, *words, status=2)
     return capsys.readouterr().err
 
 
@@ -258,6 +258,23 @@ def test_a_run_whose_weights_are_damaged_is_refused_and_nothing_is_written(
         weights.write_bytes({"empty": b"", "cut": content[:-8], "other bytes": bytes(range(256)) * 9}[damage])
     assert f"copycat: {weights}: expected weights as safetensors; " in refuse(folder, capsys=capsys)
     assert not (folder / "calibration.json").exists()
+
+
+def test_changed_weights_are_refused_before_their_calibration_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_copycat("calibrate", folder)
+    weights = folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    says = f"copycat: {weights}: expected the weights that the run recorded; got others, changed or damaged since. "
+    assert says in refuse(folder, capsys=capsys)
+    assert says in refuse(folder, weights, capsys=capsys, command="predict")
+    assert says in refuse(folder, "--format", "torch", capsys=capsys, command="export")
+    assert says in refuse("--weights", folder, capsys=capsys, command="inspect")
+    (folder / "calibration.json").unlink()
+    assert says in refuse(folder, capsys=capsys, command="report")
 
 
 def test_a_table_says_that_validation_images_may_have_chosen_before(

@@ -19,6 +19,7 @@ from copycat.deploy.predictor import open_predictor
 from copycat.records.run_loader import open_run
 from copycat.training.components import build_data
 from tests.support.commands import call_copycat, run_copycat
+from tests.support.run_folders import forget_digest_of_weights
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -173,6 +174,9 @@ def test_a_run_without_final_weights_or_with_those_of_another_is_refused(tiny: P
     of = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path / "a").folder
     other = train_tiny("trainer.max_epochs=1", "model=shallow", *QUIET, data=tiny, at=tmp_path / "b").folder
     (of / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
+    with pytest.raises(UserError, match="expected the weights that the run recorded"), open_predictor(open_run(of)):
+        pass
+    forget_digest_of_weights(of)
     with (
         pytest.raises(UserError, match="expected the weights of this run's network; ") as caught,
         open_predictor(open_completed(of)),

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import write_manifest
 
 
 def write_run(
@@ -52,6 +53,14 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     manifest = json.loads((folder / "run.json").read_text())
     change(manifest)
     (folder / "run.json").write_text(json.dumps(manifest))
+
+
+def forget_digest_of_weights(folder: Path) -> None:
+    """Remove the digest of a run's weights, as in a run of a Copycat that recorded none."""
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["results"].pop("weights_digest")
+    manifest["files"].pop("weights.safetensors")
+    write_manifest(folder, manifest)  # signed
 
 
 def strip_signature(folder: Path) -> None:

@@ -15,12 +15,13 @@ from copycat.deploy.calibration_rows import MetricRow, measure
 from copycat.deploy.calibration_sample import Sample
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, make_sets
 from copycat.deploy.label_thresholds import cross_fit, fit_thresholds, measure_decisions
-from copycat.deploy.predictor import Decisions, open_predictor
+from copycat.deploy.predictor import Decisions
 from copycat.models.temperature import scaled_probabilities
 from copycat.records.calibration_file import Calibration, write_calibration
 from copycat.records.digests import digest_file
 from copycat.records.predictions import Predictions
 from copycat.records.run_folder import WEIGHTS
+from copycat.records.run_loader import read_weights
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
             be written to.
     """
     for run in plan.runs:
-        with open_predictor(run, calibrated=False):  # refuses damaged weights
-            pass
+        read_weights(run.folder / WEIGHTS, run)  # refuses damaged weights
     sample = plan.read_sample()
     if sample.label.ndim == 2:
         return _calibrate_thresholds(plan, sample)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +132,13 @@ def open_predictor(opened: Opened, *, views: int = 1, calibrated: bool = True) -
         UserError: where its weights or its calibration are damaged, or its images are not RGB squares.
     """
     with isolated(threads=opened.manifest["provenance"]["environment"]["threads"]):
-        classes = len(opened.manifest["data"]["classes"])
-        calibration = read_calibration(opened.folder, classes=classes) if calibrated else None
-        yield _predictor(opened, views=views, calibration=calibration)
+        predictor = _predictor(opened, views=views)
+        # after the weights: where these were changed, so is what the calibration says of them
+        made = read_calibration(opened.folder, classes=len(predictor.classes)) if calibrated else None
+        yield replace(predictor, calibration=made)
 
 
-def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -> Predictor:
+def _predictor(opened: Opened, *, views: int) -> Predictor:
     config, data = opened.config, opened.manifest["data"]
     side = config["data"].get("image_size") or DEFAULT_SIDE
     shape = tuple(data.get("image_shape", (3, side, side)))
@@ -160,7 +161,6 @@ def _predictor(opened: Opened, *, views: int, calibration: Calibration | None) -
         max_pixels=None if megapixels is None else round(megapixels * 1e6),
         views=views,
         augmentation=Unchanged() if views == 1 else _view_augmentation(config),
-        calibration=calibration,
     )
 
 

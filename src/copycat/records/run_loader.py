@@ -11,6 +11,7 @@ from copycat.config.own_modules import allow_own_modules
 from copycat.config.suggestions import first_line, one_of
 from copycat.config.untrusted import check_untrusted, without_downloads
 from copycat.config.validation import check_recorded
+from copycat.records.digests import recorded_digests
 from copycat.records.lock import current_status
 from copycat.records.manifest_schema import check_texts
 from copycat.records.reader import (
@@ -143,8 +144,8 @@ def read_checkpoint(path: Path, opened: Opened) -> dict[str, Any]:
 
 
 def read_weights(path: Path, opened: Opened) -> "Mapping[str, Tensor]":
-    """Read the tensors of a safetensors file; raise a UserError where it is invalid or damaged."""
+    """Read the final weights of a run; raise a UserError where they are damaged, or not those that it recorded."""
     from copycat.records import safe_tensors
 
     assert path.is_relative_to(opened.folder)
-    return safe_tensors.read_weights(path)
+    return safe_tensors.read_weights(path, digest=recorded_digests(opened.manifest).get(WEIGHTS))

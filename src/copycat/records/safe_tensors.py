@@ -5,6 +5,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.rule_builders import is_integer, is_number
 from copycat.config.suggestions import first_line
-from copycat.records.safe_parsers import read_file
+from copycat.records.safe_parsers import RESTORE, read_file
 
 MAX_BYTES = 2**36
 MAX_HEADER_BYTES = 2**24
@@ -48,8 +49,12 @@ _UNREADABLE = (
 """Errors that readers of zip archives and pickles raise for damaged files."""
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read the tensors of a safetensors file, layer 2 before layer 10; raise a UserError where it is invalid."""
+def read_weights(path: Path, *, digest: str | None = None) -> Mapping[str, Tensor]:
+    """Read the tensors of a safetensors file, layer 2 before layer 10.
+
+    Raises:
+        UserError: where it is invalid, or its content has another digest than that of the run.
+    """
     try:
         content = read_file(path, max_bytes=MAX_BYTES)
         header = int.from_bytes(content[:8], "little")
@@ -58,6 +63,10 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         tensors: Mapping[str, Tensor] = load(content)
     except (*_UNREADABLE, SafetensorError) as error:
         raise UserError(f"{path}: expected weights as safetensors; {_reason(error)}.") from error
+    if digest is not None and blake2b(content, digest_size=16).hexdigest() != digest:
+        raise UserError(
+            f"{path}: expected the weights that the run recorded; got others, changed or damaged since. {RESTORE}"
+        )
     # safetensors keeps no order; a layer's number counts as one
     return {name: tensors[name] for name in sorted(tensors, key=lambda name: [p.zfill(9) for p in name.split(".")])}
 

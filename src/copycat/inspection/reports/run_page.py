@@ -22,6 +22,7 @@ from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
 from copycat.inspection.reports.weight_images import draw_weights
 from copycat.records.calibration_file import read_calibration
+from copycat.records.digests import recorded_digests
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -106,7 +107,8 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     path, shape = folder / WEIGHTS, manifest["data"].get("image_shape")
     if not path.exists() or not shape or path.stat().st_size > MAX_BYTES:
         return
-    images = draw_weights(read_weights(path), image_shape=tuple(shape))
+    weights = read_weights(path, digest=recorded_digests(manifest).get(WEIGHTS))
+    images = draw_weights(weights, image_shape=tuple(shape))
     if images:
         caption = "First-layer weights, an image for each unit: gray is 0, brighter is positive, darker negative."
         sheet = contact_sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.config.suggestions import pluralize
-from copycat.records.reader import check_files
+from copycat.records.digests import recorded_digests
+from copycat.records.reader import check_files, read_checked_manifest
 from copycat.records.run_folder import WEIGHTS
 from copycat.tables.render import Column, print_table, value_cell, wide_console
 from copycat.tables.statistics import format_number
@@ -31,7 +32,7 @@ def print_weights(run: Path) -> None:
     check_files(run)
     from copycat.records.safe_tensors import read_weights  # it imports torch
 
-    weights = read_weights(path)
+    weights = read_weights(path, digest=recorded_digests(read_checked_manifest(run)).get(WEIGHTS))
     columns: list[Column] = [("tensor", value_cell("tensor")), *((title, value_cell(title)) for title in TITLES)]
     print_table(wide_console(), columns, [{"tensor": name, **_row(tensor)} for name, tensor in weights.items()])
     numbers = sum(tensor.numel() for tensor in weights.values())
