@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
 HEAVY = ("torch", "pytorch_lightning", "optuna", "tensorboard", "onnx")
@@ -38,6 +39,30 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--to: expected a file to write to; got IMAGE/x.png, whose folder cannot be written to": (
         "report RUN --to IMAGE/x.png",
         "inspect --lr-find --to IMAGE/x.png",
+    ),
+    "--sheet: expected another file than the images to classify; got IMAGE. Name": (
+        "predict RUN IMAGE --sheet IMAGE",
+        "predict RUN PHOTOS --sheet IMAGE",
+    ),
+    "--sheet: expected a new file, or an earlier contact sheet of Copycat to replace; got IMAGE, another file. Name": (
+        "predict RUN PHOTOS/train --sheet IMAGE",
+    ),
+    "--sheet: expected a file that ends in .png; got sheet.jpg": ("predict RUN IMAGE --sheet sheet.jpg",),
+    "--to: expected a new file, or an earlier page of Copycat to replace; got IMAGE": (
+        "report RUN --to IMAGE",
+        "data check --deep --to IMAGE",
+    ),
+    "--to: expected a new file, or an earlier LaTeX table of Copycat to replace; got IMAGE": (
+        "report RUN --latex --to IMAGE",
+    ),
+    "--to: expected a new file, or an earlier plot of Copycat to replace; got IMAGE": (
+        "inspect --schedule --to IMAGE",
+    ),
+    "--csv: expected a new file, or an earlier table of images of Copycat to replace; got IMAGE": (
+        "data check --deep --csv IMAGE",
+    ),
+    "--to: expected a folder without other files of these names; got FULL with README.md": (
+        "export RUN --format torch --to FULL",
     ),
     "--sheet: expected a file to write to; got IMAGE/x.png, whose folder cannot": (
         "predict RUN IMAGE --sheet IMAGE/x.png",
@@ -73,7 +98,14 @@ for words in calls:
 def answers(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list[str]]]:
     at = tmp_path_factory.mktemp("wrong")
     run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=at).folder
-    names = {"RUN": str(run), "IMAGE": str(tiny / "val" / "cat" / "0.png"), "PHOTOS": str(tiny)}
+    names = {
+        "RUN": str(run),
+        "IMAGE": str(tiny / "val" / "cat" / "0.png"),
+        "PHOTOS": str(tiny),
+        "FULL": str(at / "full"),
+    }
+    (at / "full").mkdir()
+    (at / "full" / "README.md").touch()
     calls = [call for wrong in WRONG.values() for call in wrong]
     words = [re.sub("|".join(names), lambda name: names[name[0]], call).split() for call in calls]
     command = [sys.executable, "-c", PROGRAM, json.dumps([words, HEAVY])]
@@ -95,3 +127,17 @@ def test_a_wrong_path_is_named_before_heavy_packages_are_imported(
     text, heavy = answers[call]
     assert text.startswith(expected)
     assert heavy == []
+
+
+def test_outputs_replace_earlier_ones_of_their_kind(tmp_path: Path, tiny: Path) -> None:
+    run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    images = ("--deep", "data=folder", f"data.root={tiny}")
+    for words in (
+        ("report", run),
+        ("report", run, "--latex", "--to", tmp_path / "report.tex"),
+        ("report", run, "--markdown", "--to", tmp_path / "report.md"),
+        ("inspect", "--schedule", "--to", tmp_path / "rates.png"),
+        ("data", "check", *images, "--to", tmp_path / "page.html", "--csv", tmp_path / "table.csv"),
+    ):
+        for _ in range(2):
+            call_copycat(*words)

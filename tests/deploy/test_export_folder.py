@@ -8,6 +8,7 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import export
+from copycat.deploy.export_folder import check_export_folder
 from copycat.deploy.use_scripts import SCRIPTS
 from tests.support.runs import QUIET, train_tiny
 
@@ -32,6 +33,13 @@ def test_modules_that_lie_where_a_script_would_import_them_are_refused(tiny: Pat
     export(open_completed(folder), "safetensors", to=to)
     assert not (to / "__pycache__").exists()
     export(open_completed(folder), "safetensors", to=to)  # over an earlier one
+
+
+@pytest.mark.parametrize("name", ["README.md", "use.py", "model.json", "model.safetensors"])
+def test_files_that_no_export_wrote_are_kept(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"classes": []}')
+    with pytest.raises(UserError, match=rf"^--to: expected a folder without other files .* {name}, which no export wr"):
+        check_export_folder(tmp_path, "safetensors")
 
 
 @pytest.mark.parametrize(

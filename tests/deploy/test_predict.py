@@ -110,6 +110,7 @@ def test_an_image_on_standard_input_and_a_contact_sheet(folder: Path, tiny: Path
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 5 * 100  # five in a row
         assert sheet.height < 250
+    assert run_copycat(*words, at=tmp_path, stdin=image).returncode == 0  # over its earlier sheet
     done = run_copycat("predict", folder, "-", "--csv", at=tmp_path, stdin=image)
     assert done.stdout.splitlines()[1].startswith("-,cat,")
 

@@ -3,7 +3,9 @@
 import argparse
 import errno
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,16 @@ COMMANDS = {
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""
 PAPER_FORMS = ("latex", "markdown")
 """Forms of output that are a table for a paper."""
+PNG_KINDS = ("contact sheet", "plot")
+OUTPUT_KINDS: Mapping[str, bytes] = {
+    "contact sheet": rb"\x89PNG.*Software\0Copycat",
+    "plot": rb"\x89PNG.{21}\x03",  # with a palette, which a photo lacks
+    "page": rb"<!doctype html>",
+    "table of images": rb"path,label,(split,)?exclude,",
+    "LaTeX table": rb"% \\usepackage\{booktabs\}",
+    "Markdown table": rb"\| ",
+}
+"""How the files of each kind begin that commands write where a flag says: a photo, say, is none, and is kept."""
 OUTPUTS = Path("outputs")
 """Default folder of `runs` and `board`."""
 
@@ -61,13 +73,28 @@ def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:
     return parse
 
 
-def check_output_file(name: str, path: Path) -> None:
-    """Check that the file that a flag names can be written, before the work whose result it shall hold."""
+def check_output_file(name: str, path: Path, kind: str, *, inputs: Iterable[Path] = ()) -> None:
+    """Check that the file that a flag names can be written, before the work whose result it shall hold.
+
+    It replaces an earlier output of its kind (of `OUTPUT_KINDS`), and no other file, least of all an input.
+    """
+    if kind in PNG_KINDS and path.suffix.lower() != ".png":
+        raise UserError(f"{name}: expected a file that ends in .png; got {path}.")
     if path.is_dir():
         raise UserError(f"{name}: expected a file to write to; got {path}, a folder.")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{name}: expected a file to write to; got {path}, whose folder cannot be written to.")
+    if not path.exists():
+        return
+    if any(file.exists() and path.samefile(file) for file in inputs):
+        raise UserError(f"{name}: expected another file than the images to classify; got {path}. Name a new file.")
+    with suppress(OSError), path.open("rb") as file:
+        if (start := file.read(256)) and not re.match(OUTPUT_KINDS[kind], start, re.DOTALL):
+            raise UserError(
+                f"{name}: expected a new file, or an earlier {kind} of Copycat to replace; got {path}, another file."
+                " Name a new one."
+            )
 
 
 def check_output_folder(name: str, path: Path) -> None:

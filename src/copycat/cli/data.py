@@ -147,9 +147,9 @@ def _check_deep_flags(arguments: argparse.Namespace) -> Sequence[str]:
         needed = "--csv FILE" if flag == "exclude" else "--deep"
         if getattr(arguments, flag) is not None and not getattr(arguments, "csv" if flag == "exclude" else "deep"):
             raise UserError(f"--{flag}: expected {needed} too; got none.")
-    for flag, path in (("--to", arguments.to or PAGE), ("--csv", arguments.csv)):
+    for flag, path, kind in (("--to", arguments.to or PAGE, "page"), ("--csv", arguments.csv, "table of images")):
         if arguments.deep and path is not None:
-            check_output_file(flag, path)
+            check_output_file(flag, path, kind)
     if (folder := arguments.predictions) is not None and not folder.is_dir():
         raise UserError(f"--predictions: expected the folder of a sweep; got {folder}.")
     if folder is not None:

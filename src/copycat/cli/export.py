@@ -27,11 +27,13 @@ def run(words: Sequence[str]) -> None:
     add_uncalibrated(parser)
     arguments = parser.parse_args(words)
     from copycat.deploy.arguments import open_completed
+    from copycat.deploy.export_folder import check_export_folder
 
     check_format(arguments.format)
     opened = open_completed(arguments.run)
     if arguments.to is not None:
         check_output_folder("--to", arguments.to)
+        check_export_folder(arguments.to, arguments.format)
     print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.export import print_export

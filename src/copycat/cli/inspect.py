@@ -95,10 +95,8 @@ def _check_flags(arguments: argparse.Namespace) -> None:
     draws = arguments.schedule or arguments.lr_find
     if arguments.to and not draws:
         raise UserError("--to: expected --schedule or --lr-find beside it; got neither.")
-    if arguments.to and arguments.to.suffix.lower() != ".png":
-        raise UserError(f"--to: expected a file that ends in .png; got {arguments.to}.")
     if arguments.to:
-        check_output_file("--to", arguments.to)
+        check_output_file("--to", arguments.to, "plot")
     if arguments.form != "table" and not (draws or arguments.batch_size):
         raise UserError(f"--{arguments.form}: expected --schedule, --lr-find or --batch-size beside it; got none.")
 

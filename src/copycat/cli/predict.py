@@ -32,7 +32,7 @@ def run(words: Sequence[str]) -> int:
     opened = open_completed(arguments.run)
     files = list_images(arguments.images)
     if arguments.sheet is not None:
-        check_output_file("--sheet", arguments.sheet)
+        check_output_file("--sheet", arguments.sheet, "contact sheet", inputs=files)
     print_progress(f"loading the network of {arguments.run}")  # the imports take seconds
     with defer_garbage_collection():
         from copycat.deploy.predict import print_predictions

@@ -41,7 +41,8 @@ def run(words: Sequence[str]) -> None:
     arguments = parser.parse_args(words)
     paper = read_paper_request(parser, arguments)
     if arguments.to is not None:
-        check_output_file("--to", arguments.to)
+        kinds = {"page": "page", "latex": "LaTeX table", "markdown": "Markdown table"}
+        check_output_file("--to", arguments.to, kinds[arguments.form])
     if arguments.png is not None:
         check_output_folder("--png", arguments.png)
     from copycat.sweeps.sweep_file import check_reported

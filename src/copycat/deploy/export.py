@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import all_suffixes
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +29,7 @@ from copycat.deploy.export_check import (
     loaded_script,
     write_images,
 )
+from copycat.deploy.export_folder import check_export_folder
 from copycat.deploy.export_formats import FORMATS, Format, check_format
 from copycat.deploy.model_file import NETWORKS, describe_model, uses_networks
 from copycat.deploy.network_file import write_network
@@ -41,7 +41,6 @@ from copycat.records.run_loader import Opened
 from copycat.training.components import build_data
 
 Say = Callable[[str], None]
-OUR_MODULES = ("use.py", "decode.py", "decision.py", f"{NETWORKS}.py", "__pycache__")
 CALIBRATION_IMAGES = 256
 """Training images that ranges of activations are taken from, at most."""
 
@@ -102,7 +101,7 @@ def export(
         parts, why_not = _load_parts(opened)
         images = _calibration_images(parts, why_not) if form == "int8" else ()
         try:
-            with _atomic_folder(to) as folder:
+            with _atomic_folder(to, form) as folder:
                 say(kind.writing)
                 write_network(form, predictor, opened, folder, calibration=images)
                 for module in (decode, decision):
@@ -145,9 +144,9 @@ def _calibration_images(parts: Mapping[str, Part], why_not: str) -> Sequence[Ten
 
 
 @contextmanager
-def _atomic_folder(to: Path) -> Iterator[Path]:
+def _atomic_folder(to: Path, form: Format) -> Iterator[Path]:
     """Yield a folder whose files are moved to `to` at the end; on an error `to` stays unchanged."""
-    _check_no_modules(to)
+    check_export_folder(to, form)
     parent = next(path for path in (to, *to.absolute().parents) if path.is_dir())  # on the same file system
     with TemporaryDirectory(prefix=".copycat-export-", dir=parent) as name:
         folder = Path(name)
@@ -157,17 +156,6 @@ def _atomic_folder(to: Path) -> Iterator[Path]:
         for file in folder.iterdir():
             if file.is_file():
                 file.replace(to / file.name)
-
-
-def _check_no_modules(to: Path) -> None:
-    """Refuse a folder in which use.py would import a foreign module, such as a `json.py` in an untrusted run folder."""
-    for entry in to.iterdir() if to.is_dir() else ():
-        is_module = entry.name.isidentifier() if entry.is_dir() else entry.suffix in all_suffixes()
-        if is_module and entry.name not in OUR_MODULES:
-            raise UserError(
-                f"--to: expected a folder without modules, which use.py would import; got {to} with {entry.name!a:.80}."
-                " Type --to FOLDER, a new one."
-            )
 
 
 def _compare(

@@ -176,7 +176,7 @@ def _write_sheet(entries: Sequence[tuple[Picture, str]], to: Path) -> None:
     pictures, captions = zip(*entries, strict=True)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(to, encode_png(contact_sheet(pictures, captions, columns=COLUMNS)))
+        write_whole(to, encode_png(contact_sheet(pictures, captions, columns=COLUMNS), software="Copycat"))
     except OSError as error:
         raise UserError(f"--sheet: expected a file to write to; got {to}: {error.strerror}.") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -83,9 +84,12 @@ def font() -> Any:
     return ImageFont.load_default(size=11)
 
 
-def encode_png(picture: Picture) -> bytes:
-    """Encode an image as PNG."""
-    Image.fromarray(picture).save(buffer := BytesIO(), "PNG", compress_level=1)
+def encode_png(picture: Picture, *, software: str = "") -> bytes:
+    """Encode an image as PNG, which may say what made it."""
+    texts = PngInfo()
+    if software:
+        texts.add_text("Software", software)
+    Image.fromarray(picture).save(buffer := BytesIO(), "PNG", compress_level=1, pnginfo=texts)
     return buffer.getvalue()
 
 
