@@ -205,6 +205,16 @@ def test_a_model_that_cannot_be_trained_on_all_images_is_said(
         (["photos", "--minutes=0"], "--minutes: expected a number above 0; got '0'"),
         (["photos", "seed=1,2"], "hydra/sweeper=best: expected no key that varies, as its candidates do; got seed."),
         (["photos", "seedd=1"], "seedd: no such key; got 'seedd=1'. Did you mean seed=1?"),
+        (
+            ["photos", "model=cnn"],
+            "model=cnn: expected a key that all candidates share; got model, which blind sets it",
+        ),
+        (["photos", "optimizer.lr=1"], "optimizer.lr=1: expected a key that all candidates share; got optimizer.lr, "),
+        (["photos", "trainer.max_epochs=9", "--candidates=cnn_wide"], "; got trainer.max_epochs, which cnn_wide sets "),
+        (
+            ["photos", "scheduler=none", "--candidates=cnn_wide"],
+            "got scheduler, which cnn_wide sets itself. Type --can",
+        ),
         (["photos", "seed"], "best: expected KEY=VALUE; got 'seed'"),
         (["photos", "--candidates=lerns"], "got 'lerns'. Did you mean learns?"),
         ([], "copycat: expected DIR; got none. Type copycat best --help."),

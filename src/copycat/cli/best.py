@@ -14,7 +14,7 @@ from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
 from copycat.config.errors import UserError
 from copycat.config.places import expand_home
-from copycat.config.portfolio import choose_experiments
+from copycat.config.portfolio import check_shared, choose_experiments
 from copycat.config.printable import print_line
 
 EXPERIMENT = "best"
@@ -50,6 +50,7 @@ def run(words: Sequence[str]) -> int:
     if wrong := next((word for word in arguments.overrides if "=" not in word), None):
         raise UserError(f"best: expected KEY=VALUE; got {wrong!r}.")
     candidates = choose_experiments(split_names(arguments.candidates), given_as="--candidates")
+    check_shared(arguments.overrides, candidates)
     folder, classes = _prepare([*source, *arguments.overrides], arguments.folder)
     left = 60 * arguments.minutes - (time.monotonic() - began) - RESERVE_SECONDS
     if left < MIN_SECONDS:
