@@ -1,5 +1,6 @@
 """Trials are ranked and averaged."""
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,15 @@ def test_the_table_at_a_sweep_s_end_is_cut_and_names_the_command_for_the_rest(
     assert "val/loss: of each trial's best epoch" in out
     print_sweep(sweep)
     assert len(capsys.readouterr().out.splitlines()) == 1 + 4 + 6 + 1 + 4 + 30 + 1
+
+
+def test_the_note_says_of_which_weights_an_objective_is(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = json.loads((sweep / "sweep.json").read_text())
+    record["objectives"] = {"val/loss": "minimize", "final/val/loss": "minimize"}
+    (sweep / "sweep.json").write_text(json.dumps(record))
+    print_sweep(sweep)
+    out = capsys.readouterr().out
+    assert "val/loss: of each trial's best epoch; final/val/loss: of each trial's final weights" in out
 
 
 def test_a_failed_trial_shows_its_error_and_counts_in_no_mean(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

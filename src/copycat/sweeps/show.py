@@ -13,7 +13,7 @@ from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
 from copycat.tables.run_reader import RunRecord, read_trials
-from copycat.tables.run_row import RunRow
+from copycat.tables.run_row import FINAL, RunRow
 from copycat.tables.run_table import best_run, print_runs, read_run_rows, rerun_command
 from copycat.tables.statistics import Direction
 
@@ -90,7 +90,12 @@ def render_paper_table(
     from copycat.tables.markdown import render_markdown
     from copycat.tables.paper_table import make_paper_table
 
-    table = make_paper_table(rows, request, defaults=list(objectives), from_best=[n for n in objectives if "/" in n])
+    table = make_paper_table(
+        rows,
+        request,
+        defaults=list(objectives),
+        from_best=[n for n in objectives if "/" in n and not n.startswith(FINAL)],
+    )
     return render_latex(table) if form == "latex" else render_markdown(table)
 
 

@@ -25,7 +25,7 @@ from copycat.tables.render import (
     value_cell,
     wide_console,
 )
-from copycat.tables.run_row import RunRow
+from copycat.tables.run_row import FINAL, RunRow
 from copycat.tables.run_table import read_run_rows
 from copycat.tables.statistics import CLOSE, format_number
 
@@ -95,7 +95,10 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     metrics = [name for name in sweep.objectives if "/" in name]
     if shown and metrics:
         seconds = "; seconds: wall time of the trial" if wide else ""
-        print_line(f"{' and '.join(metrics)}: of each trial's best epoch{seconds}")
+        final = [name for name in metrics if name.startswith(FINAL)]
+        best = [name for name in metrics if name not in final]
+        of = {"of each trial's best epoch": best, "of each trial's final weights": final}
+        print_line("; ".join(f"{' and '.join(names)}: {what}" for what, names in of.items() if names) + seconds)
     for note in status_notes(shown):
         print_line(note)
     if has_race(folder):
