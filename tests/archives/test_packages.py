@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -238,6 +239,8 @@ def test_a_run_whose_files_changed_is_not_packed(
 
 
 def test_wrong_words_are_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     for words, expected in {
         ("pack", run, tmp_path / "it.tar"): "ends in .zip",
         ("pack", tmp_path, tmp_path / "it.zip"): "expected the folder of a run",
@@ -249,6 +252,9 @@ def test_wrong_words_are_named(run: Path, tmp_path: Path, capsys: pytest.Capture
             run / "nowhere.zip",
             tmp_path / "there",
         ): "expected a package of copycat pack; there is no such",
+        ("unpack", run, tmp_path / "there"): f"{run}: expected a package of copycat pack; it is no plain file",
+        ("unpack", pipe, tmp_path / "there"): f"{pipe}: expected a package of copycat pack; it is no plain file",
+        ("unpack", "/dev/zero", tmp_path / "there"): "expected a package of copycat pack; it is no plain file",
         ("rerun", run / "nowhere.zip"): "expected a package of copycat pack; there is no such",
         ("unpack", run / "run.json", run): "expected a new or empty folder",
         ("rerun", run / "metrics.csv"): "expected a package",

@@ -44,8 +44,9 @@ def unpack(package: Path, folder: Path) -> Unpacked:
     """
     if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
         raise UserError(f"{folder}: expected a new or empty folder; it is neither.")
-    if not package.exists():
-        raise UserError(f"{package}: expected a package of copycat pack; there is no such file.")
+    if not package.is_file():
+        what = "it is no plain file" if package.exists() else "there is no such file"
+        raise UserError(f"{package}: expected a package of copycat pack; {what}.")
     try:
         with package.open("rb") as file:
             archive = open_archive(file)
