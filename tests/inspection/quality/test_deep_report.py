@@ -23,6 +23,7 @@ from copycat.records.image_index import read_images
 from copycat.records.predictions import read_predictions
 from tests.support.commands import call_copycat
 from tests.support.html import parse_html
+from tests.support.images import write_image_folder
 from tests.support.planted import CROP, NEAR_DUPLICATES, write_planted
 from tests.support.runs import QUIET, train_tiny
 
@@ -67,6 +68,18 @@ def test_the_table_is_read_back_without_what_it_excludes(checked: Path) -> None:
         assert [name.removeprefix("photos/") for name in loaded[part].names] == [images.names[i] for i in kept]
         assert loaded[part].digests == [images.digests[i] for i in kept]
         assert loaded[part].labels.tolist() == images.labels[kept].tolist()
+
+
+def test_of_equal_images_the_one_whose_label_fits_is_kept(tmp_path: Path) -> None:
+    images = write_image_folder(tmp_path / "images", classes={"cat": 200, "dog": 20}, parts={"": 12}, levels=40)
+    shutil.copy(images / "dog" / "5.png", images / "cat" / "-1.png")  # the first
+    call_copycat(
+        *("data", "check", "--deep", "data=folder", f"data.root={images}", "--to", tmp_path / "page.html"),
+        *("--csv", tmp_path / "table.csv"),
+    )
+    excluded = {Path(name).name for name, row in read_rows(tmp_path / "table.csv").items() if row["exclude"] == "1"}
+    assert "-1.png" in excluded
+    assert "5.png" not in excluded
 
 
 def test_groups_of_the_table_keep_near_duplicates_in_one_part(checked: Path) -> None:

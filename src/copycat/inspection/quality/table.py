@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -69,13 +70,22 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
 
 
 def find_excluded(check: DeepCheck, kinds: Sequence[str]) -> set[int]:
-    """Return the images of these kinds of findings; of near-duplicates all but one."""
+    """Return the images of these kinds of findings; of near-duplicates all but one.
+
+    That is the first, or under different labels the one whose label fits best.
+    """
+
+    def rank(index: int, *, has_labels: bool) -> tuple[float, ...]:
+        quality = np.nan_to_num(check.labels.quality[index]) if has_labels and check.labels is not None else 0.0
+        return PRECEDENCE[check.pool.parts[index]], -quality, index
+
     excluded: set[int] = set()
     for finding in list_findings(check):
         if finding.kind in kinds:
             for group in finding.groups:
                 indices = [found.index for found in group]
-                kept = min(indices, key=lambda index: (PRECEDENCE[check.pool.parts[index]], index))
+                labels = {check.label(index) for index in indices}
+                kept = min(indices, key=partial(rank, has_labels=len(labels) > 1))
                 excluded |= {*indices} - ({kept} if finding.kind == "duplicates" else set())
     return excluded
 
