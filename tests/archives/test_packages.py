@@ -134,9 +134,14 @@ def test_a_package_of_a_table_that_is_not_here_says_how_to_give_it(
     folder = train(compose_quickly(words)).folder
     monkeypatch.chdir(tmp_path)
     call_copycat("pack", folder, "it.zip")
+    assert f"without the images in {table}: to rerun it, type --data TABLE.csv\n" in capsys.readouterr().out
+    call_copycat("pack", folder, "whole.zip", "--data", status=2)
+    assert f"those of the table {table} may lie anywhere. Pack it without --data" in capsys.readouterr().err
     table.rename(tmp_path / "moved.csv")
     call_copycat("rerun", "it.zip", status=2)
     assert "copycat rerun it.zip --data TABLE.csv" in capsys.readouterr().err
+    call_copycat("rerun", "it.zip", "--data", tiny, status=2)
+    assert f"table.csv is not there; got a folder, {tiny}. Type --data TABLE.csv." in capsys.readouterr().err
     call_copycat("rerun", "it.zip", "--data", "moved.csv")
     assert "identical: 2 epochs" in capsys.readouterr().out
 

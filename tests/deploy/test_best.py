@@ -198,6 +198,17 @@ def test_a_model_that_cannot_be_trained_on_all_images_is_said(
     assert "to try it again: copycat resume found/0\n" in printed
 
 
+def test_a_moved_search_goes_on_with_the_table_in_its_folder(tmp_path: Path) -> None:
+    find_best(write_photos(tmp_path / "photos", parts={"": 8}), "--minutes=1")
+    moved = Path("found").rename("moved")
+    call_copycat("evaluate", moved / "0")
+    records = {path: path.read_bytes() for path in moved.rglob("run.json")}
+    call_copycat("resume", moved, "sweep.max_time=2m")
+    assert str(moved.absolute() / "data.csv") in (moved / "sweep.json").read_text()
+    assert {path: path.read_bytes() for path in moved.rglob("run.json")} == records
+    call_copycat("rerun", moved / "0", "--check")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

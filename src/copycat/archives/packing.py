@@ -47,8 +47,10 @@ class Packed:
     sha256: str
     """Digest of the whole package: the same for the same folder."""
     runs: int
-    missing_data: str | None
-    """Folder of images that the package lacks; None where it needs none."""
+    missing_data: str
+    """Folder, or table, of images that the package lacks; empty where it needs none."""
+    to_give: str
+    """What `copycat rerun --data` takes instead."""
 
 
 def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
@@ -75,19 +77,26 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
         if (run / MANIFEST).exists() or not is_sweep:
             manifests[name], configs[name] = _read_run(run)
     files |= {f"{PACKAGED}/{file.name}": file for file in _backbone_files(manifests)}
-    data, roots, missing = {}, dict[str, str](), None
+    data, roots, lacking = {}, dict[str, str](), list[tuple[str, str]]()
     for name, config in configs.items():
         root = None if "file" in config["data"] else config["data"].get("root")  # a table names files anywhere
         if root and with_data:
             place = roots.setdefault(str(root), f"data/{len(roots)}")
             data[name] = place
             files |= {f"{place}/{file}": path for file, path in _image_files(runs[name], config, Path(root))}
+        elif table := config["data"].get("file"):
+            lacking.append((str(table), "TABLE.csv"))
         elif root:
-            missing = missing or str(root)
+            lacking.append((str(root), "FOLDER"))
     if with_data and not data and configs:
         name, config = next(iter(configs.items()))
         if manifests[name]["data"]["synthetic"] and "file" not in config["data"]:
             raise UserError("--data: expected a run on images in a folder; a rerun draws those of this one.")
+        if table := config["data"].get("file"):
+            raise UserError(
+                f"--data: expected a run whose images lie in one folder; those of the table {table} may lie anywhere."
+                " Pack it without --data, and pass the table and its images on beside it."
+            )
         check_has_root(config["data"])
     with TemporaryDirectory(prefix="copycat-") as temporary:
         environments = _write_environments(manifests, Path(temporary), files)
@@ -107,7 +116,7 @@ def pack(folder: Path, to: Path, *, with_data: bool = False) -> Packed:
             raise UserError(f"{to}: expected to write the package; {reason(error)}: {error.filename}.") from error
     with to.open("rb") as file:
         digest = file_digest(file, sha256).hexdigest()
-    return Packed(to, len(files) + 1, to.stat().st_size, digest, len(configs), missing)
+    return Packed(to, len(files) + 1, to.stat().st_size, digest, len(configs), *(lacking or [("", "")])[0])
 
 
 def _find_trials(sweep: Path) -> Iterator[tuple[str, Path]]:

@@ -26,6 +26,6 @@ def run(words: Sequence[str]) -> None:
     what = f"{pluralize(packed.runs, 'run')}, {pluralize(packed.files, 'file')}, {packed.bytes / 1e6:.1f} MB"
     print_line(f"{packed.path}: {what}")
     print_line(f"sha256: {packed.sha256}")
-    if packed.missing_data is not None:
-        print_line(f"without the images in {packed.missing_data}: to rerun it, type --data FOLDER")
+    if packed.missing_data:
+        print_line(f"without the images in {packed.missing_data}: to rerun it, type --data {packed.to_give}")
     print_line(f"next: copycat rerun {quote(str(packed.path))}")

@@ -66,11 +66,19 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
     is_search = sweep.sweeper == "best"
     words = [word for word in sweep.words if word.partition("=")[0] not in more]
     from copycat.config.application import quote_path
+    from copycat.records.run_folder import SEARCH_TABLE, is_search_table
 
     added = [f"{key}={'null' if value is None else value}" for key, value in more.items()]
     with started_directory(sweep, arguments.run) as folder:
+        if is_search:  # its folder may have been moved, with the table in it
+            table = f"data.file={quote_path(folder.absolute() / SEARCH_TABLE)}"
+            words = [table if is_search_table(word) and not _is_there(word) else word for word in words]
         words += [*added, f"sweep.folder={quote_path(folder)}"]
         return best.search(words, folder) if is_search else train.run(["-m", *words])
+
+
+def _is_there(word: str) -> bool:
+    return Path(word.partition("=")[2].strip("'")).exists()
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:

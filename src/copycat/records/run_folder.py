@@ -29,6 +29,8 @@ SWEEP, RACE_FOLDER, SEARCH_FOLDER = "sweep.json", "race", "search"
 INNER_SWEEPS = RACE_FOLDER, SEARCH_FOLDER
 SEARCH_TABLE, SEARCH_IMAGES = "data.csv", "data_images"
 """Table of a search's images, in the folder of its sweep; and the folder of images that have no file of their own."""
+TABLE_WORD = re.compile(rf"data\.file=.*[/\\\\]{re.escape(SEARCH_TABLE)}'?")
+"""Override that names such a table."""
 MAX_BYTES = 2**23
 """Maximum size of a manifest, in bytes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{6}")
@@ -174,3 +176,8 @@ def as_recorded(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if manifest["schema"] < KEYS_RENAMED:
         names = {new: old for old, new in FORMER.items()}
     return {names.get(name, name): value for name, value in manifest.items()}
+
+
+def is_search_table(word: str) -> bool:
+    """Return whether an override names the table of a search, which lies in the search's folder."""
+    return TABLE_WORD.fullmatch(word) is not None

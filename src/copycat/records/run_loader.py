@@ -22,7 +22,7 @@ from copycat.records.reader import (
     read_checked_manifest,
     rename_keys,
 )
-from copycat.records.run_folder import CONFIG, MANIFEST, WEIGHTS, as_recorded
+from copycat.records.run_folder import CONFIG, MANIFEST, SEARCH_FOLDER, SEARCH_TABLE, SWEEP, WEIGHTS, as_recorded
 from copycat.records.signature import is_signed
 
 if TYPE_CHECKING:
@@ -81,10 +81,21 @@ def open_run(folder: Path) -> Opened:
         check_untrusted(config, where=str(where), refuse=make_untrusted_check())
     check_recorded(config, where=str(where))
     if own:
+        config = _with_moved_table(config, folder)
         allow_own_modules(config)
     else:
         config = without_downloads(config)
     return Opened(folder, manifest, config, own, user_path)
+
+
+def _with_moved_table(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a configuration with the table of a search where it lies now, if the search's folder has moved."""
+    file = Path((config.get("data") or {}).get("file") or "")
+    if file.name != SEARCH_TABLE or file.exists():
+        return config
+    sweeps = (parent for parent in folder.absolute().parents[:2] if (parent / SEARCH_FOLDER / SWEEP).is_file())
+    table = next((place / SEARCH_TABLE for place in sweeps), None)
+    return config if table is None else {**config, "data": {**config["data"], "file": str(table)}}
 
 
 def _upgrade_config(config: Any) -> Any:

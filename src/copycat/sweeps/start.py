@@ -58,6 +58,8 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         record = replace(record, study=record.study or before.study)
         if not request.settings["allow_changes"]:
             config_keys = _with_added_groups(_with_moved_targets(before.config_keys, request.shared), request.shared)
+            if record.sweeper == before.sweeper == "best":  # its table lies in its folder, which may have been moved
+                config_keys["data.file"] = record.config_keys["data.file"]
             _check_same(replace(before, config_keys=config_keys), record, folder)
         _check_time_left(before, request.settings["max_time"], folder)
         write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))

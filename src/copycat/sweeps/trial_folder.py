@@ -11,7 +11,7 @@ from copycat.config.printable import print_line
 from copycat.config.suggestions import describe_error, first_line
 from copycat.records.lock import LockedError, is_locked
 from copycat.records.metrics_csv import count_epochs
-from copycat.records.run_folder import MANIFEST
+from copycat.records.run_folder import MANIFEST, SEARCH_TABLE, is_search_table
 from copycat.records.run_loader import Opened, open_run
 from copycat.records.trial_file import FILE, Trial, read_own_trial, read_trial, write_trial
 from copycat.sweeps.search.objectives import compute_violations, get_objectives, read_values
@@ -41,7 +41,8 @@ def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
             raise UserError(
                 f"{manifest}: expected a run that you made; its signature is not yours, or its files changed."
             )
-        if opened.manifest["request"]["overrides"] != list(overrides):
+        recorded = opened.manifest["request"]["overrides"]
+        if [*map(_without_place, recorded)] != [*map(_without_place, overrides)]:
             raise UserError(f"{manifest}: expected the run of trial {folder.name}; got that of another.")
     except UserError as error:
         cause = error.__cause__
@@ -50,6 +51,11 @@ def find_run(folder: Path, overrides: Sequence[str]) -> Opened | None:
         print_line(f"copycat: {error}", error=True)
         return None
     return opened
+
+
+def _without_place(word: str) -> str:
+    """Return an override, without the place of a search's table, which moves with the search's folder."""
+    return SEARCH_TABLE if is_search_table(word) else word
 
 
 def wait_until_free(folder: Path) -> None:

@@ -140,6 +140,11 @@ def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
         check_root(to, key="--data", hint="Type --data FOLDER, the folder of its images")
     elif "file" in node and not to.exists():
         raise UserError(f"--data: expected the table of its images, or their folder; {to} is not there.")
+    if to.is_dir() and node.get("file") and (table := find_missing_data(node)):
+        raise UserError(
+            f"--data: expected the table of its images, as {table} is not there; got a folder, {to}."
+            " Type --data TABLE.csv."
+        )
     if "file" in node and not to.is_dir():
         return {**node, "file": str(to)}
     if is_option(node["_target_"], "data", "hub"):
