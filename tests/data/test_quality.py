@@ -45,6 +45,12 @@ def test_a_set_with_nothing_odd_gives_no_warning() -> None:
     assert (found.warnings, found.within, found.across, found.unreadable) == ([], [], [], [])
 
 
+def test_names_that_are_not_utf_8_are_named() -> None:
+    train = make_part(make_solid_images(100, 101, 102, 103), [0, 1, 0, 1], ["a", "b\udcff", "c", "d\udcfe"])
+    (line,) = check_parts(train=train, val=make_plain_part(99, 104)).warnings
+    assert line == "2 files with a name that is not UTF-8, which tables cannot hold: 'b\\udcff'. Rename them"
+
+
 @pytest.mark.parametrize(
     ("labels", "warnings"),
     [

@@ -63,3 +63,12 @@ def make_console(*, error: bool = False, width: int | None = None, soft_wrap: bo
     from rich.console import Console
 
     return Console(stderr=error, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+
+def is_utf_8(name: str) -> bool:
+    """Return whether a file's name can be written as UTF-8; other bytes come from the system as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

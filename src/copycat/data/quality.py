@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from copycat.config.printable import printable
+from copycat.config.printable import is_utf_8, printable
 from copycat.config.suggestions import pluralize
 from copycat.data.columns import rank_texts
 from copycat.data.datamodule import DataModule
@@ -103,6 +103,9 @@ def check_data(data: DataModule) -> DataCheck:
         warnings.append(f"{len(aside)} left out of train, as test has {what}: {printable(aside[0])}")
     if unreadable:
         warnings.append(f"{len(unreadable)} unreadable, left out: {_shorten(unreadable[0], 2 * MAX_NAME_LENGTH)}")
+    if odd := [name for part in data.parts.values() for name in part.names if not is_utf_8(name)]:
+        what = f"{pluralize(len(odd), 'file')} with a name that is not UTF-8, which tables cannot hold"
+        warnings.append(f"{what}: {odd[0]!a:.200}. Rename {'it' if len(odd) == 1 else 'them'}")
     left_out = listed.left_out if listed else ()
     warnings += _summarize_left_out(left_out)
     return DataCheck(parts, within, across, counted, unreadable, left_out, warnings)
