@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,15 @@ def test_what_is_no_image_is_refused_in_json(case: str, served: Starlette) -> No
     assert answer[0] == status
     assert line in answer[2]["error"]
     check_answer(served, "/predict", "post", answer)
+
+
+def test_a_damaged_form_writes_nothing_to_standard_error(
+    served: Starlette, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where the endpoint is served
+    headers = {"content-type": "multipart/form-data; boundary=y"}
+    assert call_endpoint(served, "/predict", content=b"--gy\r\n", headers=headers)[0] == 400
+    assert capsys.readouterr().err == ""
 
 
 def test_too_large_a_form_is_refused(

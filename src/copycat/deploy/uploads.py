@@ -1,5 +1,6 @@
 """Images that clients send to `copycat app` and `copycat serve`, with limits on memory and time."""
 
+import logging
 from asyncio import timeout
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ MAX_BATCH_BYTES = 5 * MAX_BYTES
 """Size of a request with several images in bytes, at most."""
 TIMEOUT_SECONDS = 60.0
 """Time limit of an upload, in seconds."""
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # the answer says what is wrong with a form
 MULTIPART = "multipart/form-data"
 TYPES = ("image/*", "application/octet-stream", MULTIPART)
 """Content types that are read."""
