@@ -81,6 +81,9 @@ def _print_several(done: Sequence[Calibrated]) -> None:
     columns += [("temperature", metric_cell("t"))]
     columns += [(name, metric_cell(name)) for name in metrics if any(name in row for row in rows)]
     print_table(wide_console(), columns, rows, shrinkable=("runs",))
+    for one in done:
+        for line in _limits(one):
+            print_line(f"{', '.join(str(run.user_path) for run in one.plan.runs)}: {line}")
     for line in dict.fromkeys(line for one in done for line in _honesty(one)):
         print_line(line)
 
@@ -99,8 +102,7 @@ def _describe_images(one: Calibrated) -> str:
 def _notes(one: Calibrated, request: CalibrationRequest) -> Iterator[str]:
     if one.fitted.is_separable:
         yield "the temperature stays 1: each of these images is classified correctly, so that none is too confident"
-    if one.fitted.temperature == HIGHEST:
-        yield "the temperature is at its limit: these probabilities tell nothing about the classes"
+    yield from _limits(one)
     if one.check.after:
         yield MULTI_LABEL_NOTE if "thresholds" in one.fitted.decision else INTERVAL_NOTE
     decision, classes = one.fitted.decision, one.plan.classes
@@ -134,6 +136,15 @@ def _threshold_of_costs(costs: Sequence[Sequence[float]], classes: Sequence[str]
     if gain_0 + gain_1 <= 0 or gain_0 < 0 or gain_1 < 0:
         return "costs: an error is cheaper than being right; the cheapest class is predicted all the same"
     return f"{classes[1]} is predicted above a probability of {gain_0 / (gain_0 + gain_1):.4f}, by the costs"
+
+
+def _limits(one: Calibrated) -> Iterator[str]:
+    if one.fitted.temperature == HIGHEST:
+        line = "the temperature is at its limit: these probabilities tell nothing about the classes"
+        nll = [row["value"] for row in (*one.check.before, *one.check.after) if row["metric"] == "nll"]
+        yield line + (", and nll gets worse" if len(nll) == 2 and nll[1] > nll[0] else "")
+        if one.sample.fitted_on == "out of fold":
+            yield "one fold that is far off suffices for that: compare the folds, and train that one again"
 
 
 def _honesty(one: Calibrated) -> Iterator[str]:
