@@ -221,7 +221,7 @@ def test_a_moved_search_goes_on_with_the_table_in_its_folder(tmp_path: Path) -> 
             "model=cnn: expected a key that all candidates share; got model, which blind sets it",
         ),
         (["photos", "optimizer.lr=1"], "optimizer.lr=1: expected a key that all candidates share; got optimizer.lr, "),
-        (["photos", "trainer.max_epochs=9", "--candidates=cnn_wide"], "; got trainer.max_epochs, which cnn_wide sets "),
+        (["photos", "model.channels=[2]", "--candidates=cnn_wide"], "; got model.channels, which cnn_wide sets "),
         (
             ["photos", "scheduler=none", "--candidates=cnn_wide"],
             "got scheduler, which cnn_wide sets itself. Type --can",

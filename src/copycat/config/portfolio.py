@@ -32,6 +32,10 @@ def choose_experiments(names: Sequence[str] | None, *, given_as: str = "hydra.sw
     return list(names or known)
 
 
+SHARED = ("trainer.", "data.")
+"""Keys that say how long and in which batches candidates train: with one value for all, each stays what it is."""
+
+
 def check_shared(overrides: Sequence[str], names: Sequence[str]) -> None:
     """Refuse overrides that would replace what makes one candidate another than the others.
 
@@ -42,7 +46,9 @@ def check_shared(overrides: Sequence[str], names: Sequence[str]) -> None:
         own = {*_own_keys(f"{PORTFOLIO}/{name}")}
         for word in overrides:
             key = word.partition("=")[0].lstrip("+~")
-            if any(key == one or key.startswith(f"{one}.") or one.startswith(f"{key}.") for one in own):
+            if not key.startswith(SHARED) and any(
+                key == one or key.startswith(f"{one}.") or one.startswith(f"{key}.") for one in own
+            ):
                 raise UserError(
                     f"{word}: expected a key that all candidates share; got {key}, which {name} sets itself."
                     " Type --candidates NAME, or add an experiment of your own to ./experiments/portfolio."
