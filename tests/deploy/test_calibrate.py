@@ -148,6 +148,16 @@ def test_half_of_the_validation_images_are_left_to_evaluate(folder: Path, capsys
     assert rows["coverage"]["part"] == "val, not calibrated on"
 
 
+def test_a_calibration_that_was_fitted_on_other_images_is_named_as_it_is_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for words in ((), ("--half",), ("--half",)):
+        call_copycat("calibrate", folder, *words)
+        lines.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("replaced")])
+    assert lines == [[], ["replaced the calibration that was fitted on 48 images, validation"], []]
+
+
 def test_folds_are_calibrated_on_the_predictions_of_the_run_that_did_not_train_on_an_image(
     folds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

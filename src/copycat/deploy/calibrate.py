@@ -1,6 +1,7 @@
 """Calibrate runs: fit a temperature, thresholds and conformal sets, check them, and store them beside the weights."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, make_sets
 from copycat.deploy.label_thresholds import cross_fit, fit_thresholds, measure_decisions
 from copycat.deploy.predictor import Decisions
 from copycat.models.temperature import scaled_probabilities
-from copycat.records.calibration_file import Calibration, write_calibration
+from copycat.records.calibration_file import Calibration, read_calibration, write_calibration
 from copycat.records.digests import digest_file
 from copycat.records.predictions import Predictions
 from copycat.records.run_folder import WEIGHTS
@@ -44,6 +45,8 @@ class Calibrated:
     check: Check
     is_checked: bool
     """Whether the groups have images enough for the coverage or the recall."""
+    replaced: Calibration | None = None
+    """The calibration that a run had before."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each figure before and after, with the 95 % interval after."""
@@ -85,8 +88,8 @@ def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
         checked = _cross_check(sample, replace(request, coverage=None, recall=None), plan.classes) or Check((), ())
     figures = {row["metric"]: row["value"] for row in checked.after}
     figures |= {f"{row['metric']}_before": row["value"] for row in checked.before}
-    _write(plan, sample, fitted, figures)
-    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=checked, is_checked=is_checked)
+    replaced = _write(plan, sample, fitted, figures)
+    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=checked, is_checked=is_checked, replaced=replaced)
 
 
 def _calibrate_thresholds(plan: Plan, sample: Sample) -> Calibrated:
@@ -97,12 +100,18 @@ def _calibrate_thresholds(plan: Plan, sample: Sample) -> Calibrated:
     before = list(measure_decisions("", probability > DEFAULT_THRESHOLD, sample.label))
     after = list(measure_decisions("", cross_fit(sample), sample.label))
     figures = {row["metric"]: row["value"] for row in after}
-    _write(plan, sample, fitted, figures | {f"{row['metric']}_before": row["value"] for row in before})
-    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=Check(before, after), is_checked=True)
+    figures |= {f"{row['metric']}_before": row["value"] for row in before}
+    replaced = _write(plan, sample, fitted, figures)
+    check = Check(before, after)
+    return Calibrated(plan=plan, fitted=fitted, sample=sample, check=check, is_checked=True, replaced=replaced)
 
 
-def _write(plan: Plan, sample: Sample, fitted: Fit, figures: dict[str, float]) -> None:
+def _write(plan: Plan, sample: Sample, fitted: Fit, figures: dict[str, float]) -> Calibration | None:
+    """Write the calibration of each run, and return the last one that was there before."""
+    replaced = None
     for run in plan.runs:
+        with suppress(UserError):  # a damaged one, or one of other weights
+            replaced = read_calibration(run.folder, classes=len(plan.classes)) or replaced
         calibration = Calibration(
             weights=digest_file(run.folder / WEIGHTS),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -116,6 +125,7 @@ def _write(plan: Plan, sample: Sample, fitted: Fit, figures: dict[str, float]) -
             write_calibration(run.folder, calibration)
         except OSError as error:
             raise UserError(f"{run.folder}: expected a folder to write to; {error.strerror}.") from error
+    return replaced
 
 
 def _cross_check(sample: Sample, request: CalibrationRequest, classes: Sequence[str]) -> Check | None:

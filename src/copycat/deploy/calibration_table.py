@@ -100,6 +100,9 @@ def _describe_images(one: Calibrated) -> str:
 
 
 def _notes(one: Calibrated, request: CalibrationRequest) -> Iterator[str]:
+    before = one.replaced
+    if before is not None and (before.fitted_on, before.images) != (one.sample.fitted_on, len(one.sample.label)):
+        yield f"replaced the calibration that was fitted on {pluralize(before.images, 'image')}, {before.fitted_on}"
     if one.fitted.is_separable:
         yield "the temperature stays 1: each of these images is classified correctly, so that none is too confident"
     yield from _limits(one)
