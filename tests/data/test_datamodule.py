@@ -16,16 +16,10 @@ from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.loaders import Batch, MemoryLoader, ResumableLoader
 from copycat.data.split import Part, digest
-from tests.support.parts import make_part
+from tests.support.parts import make_gray_part, make_part
 from tests.support.trainers import make_trainer
 
 Pixels = Sequence[int]
-
-
-def make_gray_part(pixels: Pixels, labels: Sequence[int] | None = None) -> Part:
-    """Images of 1x2 pixels in three channels, each of one value."""
-    images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
-    return make_part(images, labels or [value % 2 for value in pixels], [str(value) for value in pixels])
 
 
 class UserSource:
@@ -63,77 +57,6 @@ def test_a_source_of_ones_own_is_read_once_and_at_first_use() -> None:
 def test_a_source_without_a_validation_part_has_a_fifth_held_out() -> None:
     module = DataModule(UserSource(train=make_gray_part(range(20))))
     assert {name: len(found) for name, found in module.parts.items()} == {"train": 16, "val": 4}
-
-
-IMAGES, LABELS = make_gray_part([1, 2]).images, make_gray_part([1, 2]).labels
-
-
-@pytest.mark.parametrize(
-    ("fields", "line"),
-    [
-        ({"images": IMAGES / 255}, "data: expected images as uint8 [N, C, H, W]; got float32 [2, 3, 1, 2]."),  # type: ignore[operator]
-        ({"images": IMAGES[0]}, "data: expected images as uint8 [N, C, H, W]; got uint8 [3, 1, 2]."),
-        (
-            {"images": IMAGES.numpy()},  # type: ignore[union-attr]
-            "data: expected images as a tensor; got a NumPy array. Wrap it in torch.from_numpy.",
-        ),
-        ({"labels": LABELS.int()}, "data: expected labels as int64 [2], one an image; got int32 [2]."),
-        ({"labels": LABELS[:, None]}, "data: expected labels as int64 [2], one an image; got int64 [2, 1]."),
-        ({"labels": LABELS[:1]}, "data: expected labels as int64 [2], one an image; got int64 [1]."),
-        ({"names": ["a"]}, "data: expected 2 names, one an image; got 1."),
-        ({"digests": ["a", "b", "c"]}, "data: expected 2 digests, one an image; got 3."),
-    ],
-)
-def test_a_part_of_another_form_is_one_line_that_says_what_was_expected(fields: dict[str, Any], line: str) -> None:
-    right: dict[str, Any] = {"images": IMAGES, "labels": LABELS, "names": ["a", "b"], "digests": ["1", "2"]}
-    Part(**right)
-    with pytest.raises(UserError) as raised:
-        Part(**right | fields)
-    assert str(raised.value) == line
-
-
-@pytest.mark.parametrize(
-    ("labels", "got"), [([0, 2], "0 to 2"), ([-1, 0], "-1 to 0")], ids=["a class too many", "below 0"]
-)
-def test_labels_that_no_class_has_are_one_line(labels: list[int], got: str) -> None:
-    module = DataModule(UserSource(train=make_gray_part([1, 2], labels), val=make_gray_part([3])))
-    with pytest.raises(UserError, match=f"data: expected labels from 0 to 1 in train; got {got}"):
-        _ = module.parts
-
-
-@pytest.mark.parametrize("name", ["train", "val"])
-def test_a_part_without_images_is_one_line(name: str) -> None:
-    parts = {"train": make_gray_part([1, 2]), "val": make_gray_part([3])} | {name: make_gray_part([])}
-    with pytest.raises(UserError, match=f"data: expected at least one image in {name}; got none"):
-        _ = DataModule(UserSource(**parts)).parts
-
-
-TWO = make_gray_part([1, 2])
-LARGER = Part(images=torch.zeros(1, 3, 2, 2, dtype=torch.uint8), labels=torch.tensor([0]), names=["a"], digests=["1"])
-
-
-@pytest.mark.parametrize(
-    ("loaded", "line"),
-    [
-        ({"val": TWO}, r"expected load\(\) to return a dict of parts, train and maybe val and test; got val"),
-        ({"train": TWO, "holdout": TWO}, "train and maybe val and test; got holdout, train"),
-        ([TWO], "train and maybe val and test; got a list"),
-        ({"train": {"images": IMAGES}}, r"expected a copycat\.data\.split\.Part as train; got a dict"),
-        ({"train": TWO, "val": LARGER}, r"expected images of \[3, 1, 2\] in val, as in train; got"),
-    ],
-)
-def test_what_is_no_dict_of_parts_is_one_line(loaded: Any, line: str) -> None:
-    source = UserSource()
-    source.load, source.classes = lambda: loaded, ("even", "odd")  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=line):
-        _ = DataModule(source).parts
-
-
-def test_two_classes_of_one_name_are_one_line() -> None:
-    source = UserSource()
-    source.load, source.classes = lambda: {"train": TWO, "val": TWO}, ("cat", "cat")  # type: ignore[method-assign]
-    with pytest.raises(UserError, match="expected classes of different names; got cat, cat"):
-        _ = DataModule(source).parts
 
 
 # ----- loaders

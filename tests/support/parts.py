@@ -29,3 +29,9 @@ class LackingValidation:
 
     def _part(self, labels: list[int]) -> Part:
         return make_part(torch.arange(len(labels) * 12, dtype=torch.uint8).reshape(-1, 3, 2, 2), labels)
+
+
+def make_gray_part(pixels: Sequence[int], labels: Sequence[int] | None = None) -> Part:
+    """Images of 1x2 pixels in three channels, each of one value."""
+    images = torch.tensor(list(pixels), dtype=torch.uint8).reshape(-1, 1, 1, 1).repeat(1, 3, 1, 2)
+    return make_part(images, labels or [value % 2 for value in pixels], [str(value) for value in pixels])
