@@ -1,6 +1,7 @@
 """Convolutional networks of a pack run in one thread each: the number of threads shows in no bit."""
 
 import copy
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -48,6 +49,21 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads: None) -> None:
         with torch.inference_mode():
             found.append([losses, logits, *gradients, *stack(image, label, shared=True), *stack.frozen.values()])
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
+
+
+def test_the_steps_of_an_epoch_share_their_threads_and_no_other_one_computes(threads: None) -> None:
+    torch.set_num_threads(2)
+    stack = LoopedNetwork([make_cnn() for _ in range(4)], [BCE()] * 4, device=CPU)
+    seen: set[threading.Thread] = set()
+    for worker in stack.workers:
+        worker.network.register_forward_hook(lambda *_: seen.add(threading.current_thread()))
+    with stack.threads():
+        for _ in range(5):
+            stack.step(torch.rand(8, 3, 16, 16), torch.arange(8) % 2, shared=True)
+            assert torch.get_num_threads() == 1
+    assert len(seen) <= 2
+    assert torch.get_num_threads() == 2
+    assert not any(thread.is_alive() for thread in seen)
 
 
 def test_an_error_in_one_trial_reaches_the_caller_and_the_next_step_runs() -> None:

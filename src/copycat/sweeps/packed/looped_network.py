@@ -2,8 +2,9 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from queue import SimpleQueue
 from typing import TypeVar
@@ -59,6 +60,8 @@ class LoopedNetwork(StackedNetwork):
     in one: several threads of one small convolution wait for each other.
     """
 
+    _pool: ThreadPoolExecutor | None = None
+
     def _prepare(self) -> bool:
         self.workers = [Worker(self.networks[0], self.loss, self.streams) for _ in range(torch.get_num_threads())]
         self.modules = [module for worker in self.workers for module in (*worker.network.modules(), worker.loss)]
@@ -73,8 +76,23 @@ class LoopedNetwork(StackedNetwork):
         losses, logits = zip(*found, strict=True)
         return torch.stack(losses), torch.stack(logits)
 
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Start the threads of trials, and let this one run alone: OpenMP's others would wait for it by spinning."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(len(self.workers), "trials", torch.set_num_threads, (1,)) as self._pool:
+                yield
+        finally:
+            self._pool = None
+            torch.set_num_threads(threads)
+
     def _map(self, run: Callable[[Worker, int], Found]) -> list[Found]:
         """Return what `run` returns for each trial, in the modes of this thread."""
+        if self._pool is None:
+            with self.threads():
+                return self._map(run)
         inference, has_gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
         def call(place: int) -> Found:
@@ -85,12 +103,7 @@ class LoopedNetwork(StackedNetwork):
             finally:
                 self._idle.put(worker)
 
-        threads = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(len(self.workers), "trials", torch.set_num_threads, (1,)) as pool:
-                return list(pool.map(call, range(len(self.networks))))
-        finally:
-            torch.set_num_threads(threads)  # that of the pool's threads counts for all that start later
+        return list(self._pool.map(call, range(len(self.networks))))
 
     def _slice(self, place: int) -> NamedTensors:
         return {name: tensor.detach()[place] for name, tensor in self.parameters.items()}

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -79,6 +80,10 @@ class StackedNetwork:
 
     def _capture_anew(self) -> None:
         self._replays = {s: CapturedStep(partial(self._step, shared=s), after=CAPTURE_AFTER) for s in (True, False)}
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Return a context in which an epoch's steps share the threads that they start."""
+        return nullcontext()
 
     def home(self, name: str, place: int) -> Home:
         """Return where a trial's parameter lies."""

@@ -111,6 +111,12 @@ class PackTrainer:
 
     def train_epoch(self, epoch: int) -> None:
         """Take the steps of an epoch, and keep their losses and probabilities in the buffer."""
+        with self.stack.threads():
+            self._take_steps(epoch)
+        if not self.sessions[0].schedules_by_step and self.sessions[0].scheduler_monitor is None:
+            self.optimizers.step_schedulers()
+
+    def _take_steps(self, epoch: int) -> None:
         first, steps = self.sessions[0], self.buffer.steps
         gradient_sum: list[Tensor] = []
         for place, (batch, shared) in enumerate(self.batches.load("train", epoch)):
@@ -129,8 +135,6 @@ class PackTrainer:
                 if first.schedules_by_step and first.scheduler_monitor is None:
                     self.optimizers.step_schedulers()
             self.buffer.add(losses, self._compute_probability(logits), batch["label"], shared=shared)
-        if not first.schedules_by_step and first.scheduler_monitor is None:
-            self.optimizers.step_schedulers()
 
     def _update(self, gradients: Sequence[Tensor], epoch: int, *, measures: bool) -> None:
         """Update the weights of all trials by their gradients, [trials, …]."""
@@ -146,7 +150,8 @@ class PackTrainer:
         """Return the validation metrics of each trial."""
         classifier = self.sessions[0].classifier
         metrics, modules = classifier.metrics["val"], [*self.stack.modules, self.stack.loss, classifier.loss]
-        rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
+        with self.stack.threads():
+            rows, _ = evaluate(self._evaluate_batch, self.batches.load("val", epoch), metrics, modules=modules)
         return rows
 
     def _evaluate_batch(self, batch_and_shared: tuple[Batch, bool]) -> Outputs:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from copycat.config.durations import parse_duration
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
+from copycat.models.max_pooling import pool_in_channels_last
 from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.run_folder import write_manifest
 from copycat.sweeps.packed.checkpoints import State, TrialCheckpoints
@@ -213,6 +214,7 @@ class TrialSession:
         return recorder.end(status, error, epochs=epoch, steps=self._steps(epoch))
 
     def _measure(self) -> None:
+        pool_in_channels_last(self.classifier.network)
         final, probabilities = Row(), dict[str, Tensor]()
         stages: list[Stage] = ["train", "val", *(["test"] if self.config["test"] else [])]  # type: ignore[list-item]
         for stage in stages:
