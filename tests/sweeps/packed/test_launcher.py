@@ -235,6 +235,16 @@ class DrawsElsewhere(Halves):
         return super().forward(x) * np.random.uniform()
 
 
+class Counts(Halves):
+    """Count its steps, as for a warm-up of its own."""
+
+    _steps = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._steps += 1
+        return super().forward(x) * min(1.0, self._steps / 100)
+
+
 class HasGradientHook(Halves):
     """Freeze a weight by a hook on its gradient."""
 
@@ -276,6 +286,7 @@ class Normalized(torch.optim.SGD):
         (f"model._target_={__name__}.Halves", None),
         (f"model._target_={__name__}.Draws", "Draws draws random numbers"),
         (f"model._target_={__name__}.DrawsElsewhere", "DrawsElsewhere draws random numbers"),
+        (f"model._target_={__name__}.Counts", "Counts changes its attribute _steps in each step"),
         (f"model._target_={__name__}.HasGradientHook", "HasGradientHook has hooks"),
         (f"model._target_={__name__}.KeepsOutput", "KeepsOutput has hooks"),
         (f"loss._target_={__name__}.Doubles", None),

@@ -1,25 +1,20 @@
-"""Measure how many trials train fastest as one pack, and whether a network can be stacked."""
+"""Measure how many trials train fastest as one pack."""
 
 import copy
 import logging
 import os
-import random
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-import numpy as np
 import torch
-from torch import nn
 
-from copycat.config.suggestions import first_line
 from copycat.sweeps.packed.looped_network import runs_in_turn
 from copycat.sweeps.packed.optimizer import JointOptimizer, Trainable
 from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.unlike_network import stack_networks
-from copycat.training.captured_step import LOSSES
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
 
@@ -58,9 +53,9 @@ def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int,
             break
         try:
             room = room or MEMORY_FRACTION * _free_bytes(device) / _estimate_bytes(max(trials, key=_count_weights)[0])
-            seconds = min(_time_steps(_sample(trials, size), device=device))
+            seconds = min(time_steps(_sample(trials, size), device=device))
             may_skip = size == 1 and most <= room and most * seconds <= 4 * FAST_STEP_SECONDS
-            if may_skip and min(_time_steps(_sample(trials, most), device=device)) <= FAST_STEP_SECONDS:
+            if may_skip and min(time_steps(_sample(trials, most), device=device)) <= FAST_STEP_SECONDS:
                 return most  # fast enough, so that sizes between need no measurement
         except Exception as failure:  # of a user's loss, say: training will report it
             log.info("a step of %d trials cannot be timed", size, exc_info=failure)
@@ -89,46 +84,14 @@ def _fit(trials: Sequence[Candidate], *, tried: int, most: int, device: torch.de
     most = max(1, int(min(most, room)))
     tried = min(tried, most)
     try:
-        seconds = min(_time_steps(_sample(trials, tried), steps=1, device=device))
+        seconds = min(time_steps(_sample(trials, tried), steps=1, device=device))
         if seconds * most > MAX_STEP_SECONDS * tried:  # the first step is a slow one
-            seconds = min(_time_steps(_sample(trials, tried), device=device))
+            seconds = min(time_steps(_sample(trials, tried), device=device))
     except Exception as failure:  # of a user's loss, say: training will report it
         log.info("a step of %d trials cannot be timed", tried, exc_info=failure)
         return most
     log.info("a step of %d trials takes %.2f s", tried, seconds)
     return max(1, min(most, int(MAX_STEP_SECONDS / seconds * tried)))
-
-
-def why_not_stackable(parts: RunComponents) -> str | None:
-    """Return why two copies of a network and its loss cannot be stacked, by trying a step; None if they can."""
-    name = type(parts.classifier.network).__name__
-    if type(parts.classifier.loss).__module__ != LOSSES:
-        name += f" with {type(parts.classifier.loss).__name__}"
-    try:
-        with torch.random.fork_rng():
-            if _draws_numbers(parts):
-                return f"{name} draws random numbers"
-            _time_steps([(parts, "")] * 2, steps=1)
-    except Exception as failure:  # a user's network may raise anything
-        return f"torch.func cannot batch {name}: {first_line(failure)}"
-    return None
-
-
-def _draws_numbers(parts: RunComponents) -> bool:
-    """Return whether a step draws random numbers beyond those of dropout layers, from any global generator."""
-    network, loss = copy.deepcopy(parts.classifier.network), copy.deepcopy(parts.classifier.loss)
-    for module in network.train().modules():
-        if isinstance(module, nn.Dropout):
-            module.eval()
-    batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
-    before = _generator_states()
-    with torch.no_grad():
-        loss(network(batch["image"].cpu()), batch["label"].cpu())
-    return before != _generator_states()
-
-
-def _generator_states() -> list[object]:
-    return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state(legacy=False))]
 
 
 def split_evenly(trials: Sequence[Part], size: int) -> list[list[Part]]:
@@ -146,7 +109,7 @@ def _count_weights(trial: Candidate) -> int:
     return sum(parameter.numel() for parameter in trial[0].classifier.network.parameters())
 
 
-def _time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
+def time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
     """Measure the seconds of each step of copies of these trials; the first of several warms up."""
     (parts, _), lanes = trials[0], [lane for _, lane in trials]
     size, classifier = len(trials), parts.classifier

@@ -13,7 +13,7 @@ from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
-from copycat.sweeps.packed.autotune import why_not_stackable
+from copycat.sweeps.packed.stackability import why_not_stackable
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.captured_step import LOSSES, has_hooks
 from copycat.training.checkpoints import LastCheckpoint
