@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import DummyLogger
 from safetensors.torch import load_file
@@ -268,6 +269,18 @@ def test_a_callback_may_log_what_it_likes(tiny: Path, tmp_path: Path) -> None:
     outcome = train_tiny(monitor, "trainer.max_epochs=2", data=tiny, at=tmp_path)
     assert outcome.status == "completed"
     assert len(read_history(outcome.folder)) == 2
+
+
+class Exits(pl.Callback):
+    """Call sys.exit, as a script in its place would."""
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        sys.exit("no license")
+
+
+def test_a_callback_that_exits_fails_the_run_with_its_message(tiny: Path, tmp_path: Path) -> None:
+    outcome = train_tiny(f"+callbacks.exits._target_={__name__}.Exits", *QUIET, data=tiny, at=tmp_path)
+    assert (outcome.status, outcome.manifest["error"]) == ("failed", "SystemExit: no license")
 
 
 def test_a_best_metric_that_grows_is_watched_for_its_maximum(tiny: Path, tmp_path: Path) -> None:

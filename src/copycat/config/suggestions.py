@@ -111,7 +111,7 @@ def describe_refusal(error: BaseException) -> str:
     return line if is_sentence or line == type(error).__name__ else f"{type(error).__name__}: {line}"
 
 
-def describe_error(failure: Exception) -> str:
+def describe_error(failure: BaseException) -> str:
     """Return an error's type and first line; for a UserError only the line."""
     line = first_line(failure)
     return line if isinstance(failure, UserError) else f"{type(failure).__name__}: {line}"

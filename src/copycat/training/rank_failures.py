@@ -42,13 +42,13 @@ class RankFailures:
         self._store = store
         store.set(f"copycat/process/{self._rank}", f"{socket.gethostname()} {os.getpid()}")
 
-    def report(self, failure: Exception) -> None:
+    def report(self, failure: BaseException) -> None:
         """Tell the other ranks why this one fails."""
         if self._size > 1 and not _is_of_another(failure):
             with suppress(Exception):  # the store may be gone with its process
                 self._store.set(f"copycat/error/{self._rank}", describe_error(failure))
 
-    def describe(self, failure: Exception, own: Callable[[Exception], str]) -> str:
+    def describe(self, failure: BaseException, own: Callable[[BaseException], str]) -> str:
         """Return why a run failed, with rank and host of the rank that failed first; `own` describes a failure."""
         if self._size == 1 or isinstance(failure, DivergedError):
             return own(failure)

@@ -187,7 +187,7 @@ class RunRecorder:
         """Return status and error after records could not be written: only `completed` becomes `failed`."""
         return ("failed", self.describe(failure)) if status == "completed" else (status, error)
 
-    def describe(self, failure: Exception) -> str:
+    def describe(self, failure: BaseException) -> str:
         """Return the reason of a failure in one line; the traceback goes to train.log."""
         return describe(failure, self.folder)
 

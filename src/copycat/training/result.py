@@ -41,7 +41,7 @@ def best_metrics(manifest: Mapping[str, Any]) -> Mapping[str, float]:
     return metrics
 
 
-def describe(failure: Exception, folder: Path) -> str:
+def describe(failure: BaseException, folder: Path) -> str:
     """Return the reason of a run's failure in one line; the traceback goes to train.log."""
     if isinstance(failure, (DivergedError, TimeLimitError)):  # not errors of code: no traceback
         return str(failure)

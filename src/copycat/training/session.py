@@ -126,9 +126,9 @@ class TrainingSession:
             recorder.complete(self.trainer.current_epoch)
         except PrunedRun as reason:
             status, error = "pruned", str(reason)
-        except (InterruptedRun, KeyboardInterrupt, SystemExit):
+        except (InterruptedRun, KeyboardInterrupt):
             status, error = "interrupted", self.signals.received or "SIGINT"
-        except Exception as failure:
+        except (Exception, SystemExit) as failure:  # Lightning turns Ctrl-C into SystemExit
             self.signals.deferred = self.ranks.size > 1  # the launcher ends the other ranks
             if hides_interrupt(failure, InterruptedRun):
                 status, error = "interrupted", self.signals.received or "SIGINT"
