@@ -36,7 +36,10 @@ GRACE_SECONDS = 10
 def open_runs(folders: Mapping[Path, Sequence[Path]], *, max_pixels: int, calibrated: bool = True) -> AppRuns:
     """Open the last `MAX_RUNS` runs of several folders, named by their paths below their folders.
 
-    A run that cannot be opened reports why when it is used.
+    A run that cannot be opened reports why when it is used, among others.
+
+    Raises:
+        UserError: where the only run cannot predict.
     """
     found = {os.path.realpath(run): (run, folder) for folder, runs in folders.items() for run in runs}
     runs: dict[str, Opened | str] = {}
@@ -49,7 +52,10 @@ def open_runs(folders: Mapping[Path, Sequence[Path]], *, max_pixels: int, calibr
         manifest = opened.manifest if isinstance(opened, Opened) else None
         name = run_name(run, root=folder.absolute(), manifest=manifest)
         runs[name if name not in runs else f"{name} ({len(runs)})"] = opened
-    return AppRuns(runs, max_pixels=max_pixels, calibrated=calibrated)
+    served = AppRuns(runs, max_pixels=max_pixels, calibrated=calibrated)
+    if len(runs) == 1:
+        served.load(*runs)
+    return served
 
 
 def serve(runs: AppRuns, *, host: str = HOST, port: int = 0, browser: bool = False) -> None:

@@ -52,6 +52,15 @@ class AppRuns:
         self._examples: dict[str, Sequence[Example]] = {}
         self._lock, self._examples_lock = threading.Lock(), threading.Lock()
 
+    def load(self, name: str) -> None:
+        """Load a run's network before it is used.
+
+        Raises:
+            UserError: where the run cannot predict.
+        """
+        with self._lock:
+            self._predictor(name)
+
     def examples(self, name: str) -> Sequence[Example]:
         """Return a few validation images of a run; none where they cannot be read."""
         opened = self.opened[name]
