@@ -15,7 +15,7 @@ import torch.distributed as dist
 from copycat.config.suggestions import describe_error
 from copycat.config.worlds import Place
 from copycat.models.divergence import DivergedError
-from copycat.training.rank_store import POLL_SECONDS, RankError, Silence
+from copycat.training.rank_store import POLL_SECONDS, HeartbeatTimer, RankError
 
 SILENT_SECONDS = 3.0
 """Seconds without a heartbeat after which a rank counts as dead or stopped."""
@@ -64,13 +64,13 @@ class RankFailures:
     def _find_failed(self) -> str:
         """Return which other rank reported an error, or is silent; empty where none is."""
         others = [rank for rank in range(self._size) if rank != self._rank]
-        silences = {rank: Silence(self._store, rank) for rank in others}
+        timers = {rank: HeartbeatTimer(self._store, rank) for rank in others}
         end = time.monotonic() + 2 * SILENT_SECONDS
         while time.monotonic() < end:
-            for rank, silence in silences.items():
+            for rank, timer in timers.items():
                 if self._store.check([key := f"copycat/error/{rank}"]):
                     return f"{self.name(rank)}: {self._store.get(key).decode()}"
-                if silence.seconds() > SILENT_SECONDS:
+                if timer.seconds() > SILENT_SECONDS:
                     self._silent = rank
                     return f"{self.name(rank)} died or stopped responding"
             time.sleep(POLL_SECONDS)

@@ -106,7 +106,7 @@ def beat(store: Any, rank: int, stop: threading.Event) -> None:
             store.set(f"copycat/beat/{rank}", str(count))
 
 
-class Silence:
+class HeartbeatTimer:
     """Measure how long a rank has shown no heartbeat."""
 
     def __init__(self, store: Any, rank: int) -> None:

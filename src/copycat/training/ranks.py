@@ -24,9 +24,9 @@ from copycat.training.rank_failures import SILENT_SECONDS, RankFailures
 from copycat.training.rank_store import (
     BEAT_SECONDS,
     POLL_SECONDS,
+    HeartbeatTimer,
     LimitedStore,
     RankError,
-    Silence,
     beat,
     connect,
     finds_store,
@@ -107,9 +107,9 @@ class Ranks(Collectives):
         return f"copycat/call/{self._calls}"
 
     def _await(self, key: str, *, rank: int) -> str:
-        silence, pause = Silence(self._store, rank), POLL_SECONDS / 20
+        timer, pause = HeartbeatTimer(self._store, rank), POLL_SECONDS / 20
         while not self._store.check([key]):
-            if silence.seconds() > self.timeout:
+            if timer.seconds() > self.timeout:
                 raise RankError(f"{self.failures.name(rank)} stopped responding")
             if self._store.check([error := f"copycat/error/{rank}"]):
                 raise RankError(f"{self.failures.name(rank)}: {self._store.get(error).decode()}")

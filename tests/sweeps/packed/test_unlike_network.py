@@ -25,7 +25,7 @@ FAST = [torch.optim.SGD, torch.optim.AdamW]
 def make_networks(
     inputs: int = 12, *, hidden_layers: Sequence[Sequence[int]] = HIDDEN, activations: Sequence[Any] = ACTIVATIONS
 ) -> list[nn.Module]:
-    """Make networks of unlike widths and depths, those of one lane together."""
+    """Make networks of unlike widths and depths, those of one kind of chain together."""
     networks = list[nn.Module]()
     for activation in activations:
         for number, hidden in enumerate(hidden_layers):
@@ -33,10 +33,10 @@ def make_networks(
             networks.append(
                 mlp(style="subclass", in_features=inputs, hidden=hidden, out_features=1, activation=activation)
             )
-    return sorted(networks, key=lane)
+    return sorted(networks, key=chain_kind)
 
 
-def lane(network: nn.Module) -> str:
+def chain_kind(network: nn.Module) -> str:
     chain = read_chain(network)
     assert chain is not None
     return chain.kind
@@ -54,7 +54,7 @@ def train_alone(
 
 def make_trainable(network: nn.Module, optimizer: torch.optim.Optimizer, config: Any = None) -> Trainable:
     schedule = LazyScheduler(torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0))
-    return Trainable(network, optimizer, schedule, config=config, lane=lane(network))
+    return Trainable(network, optimizer, schedule, config=config, chain_kind=chain_kind(network))
 
 
 def train_together(
@@ -67,10 +67,10 @@ def train_together(
 ) -> UnlikeNetwork:
     """Train networks as one; after three steps a stack is made anew."""
     trials = [make_trainable(*each) for each in zip(networks, optimizers, strict=True)]
-    lanes = [trial.lane for trial in trials]
+    kinds = [trial.chain_kind for trial in trials]
     states: list[dict[str, Tensor]] = [{} for _ in networks]
     losses = [BCE() for _ in networks]
-    stack = stack_networks(networks, losses, lanes=lanes, device=CPU, images=images, states=states)
+    stack = stack_networks(networks, losses, kinds=kinds, device=CPU, images=images, states=states)
     joint = JointOptimizer(trials, stack, like=lambda: copy.deepcopy(optimizers[0]))
     for step in range(6):
         stack.streams.seed([100 * place + step for place in range(len(networks))])
@@ -101,11 +101,11 @@ def test_unlike_networks_train_together_as_each_does_alone(kind: Any) -> None:
     for one, other, single, joint in zip(alone, packed, theirs, ours, strict=True):
         torch.testing.assert_close(other.state_dict(), one.state_dict(), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(joint.state_dict()["state"], single.state_dict()["state"], rtol=1e-4, atol=1e-6)
-    for number, group in enumerate(stack.lanes):
+    for number, group in enumerate(stack.groups):
         for name, shape in group.shapes.items():
             own = torch.zeros(shape)
             for place in range(group.start, group.start + group.count):
-                home = stack.home(name, place)
+                home = stack.locate(name, place)
                 home.view(own)[...] = 1
             assert not stack.parameters[f"{number}.{name}"][own == 0].any(), name
 
@@ -122,7 +122,7 @@ def test_unlike_networks_with_images_of_their_own_and_dropout_train_as_each_does
             for place, width in enumerate(hidden):
                 layers += [nn.Linear(widths[place], width), nn.GELU(), nn.Dropout(0.4)]
             networks.append(nn.Sequential(*layers, nn.Linear(widths[-2], 1)))
-        return sorted(networks, key=lane)
+        return sorted(networks, key=chain_kind)
 
     alone, packed = make(), make()
     rates = [0.01 + 0.01 * (place % 2) for place in range(count)]
@@ -171,10 +171,10 @@ def test_first_weights_in_the_span_of_the_images_train_as_each_does_alone(
 def test_gradients_of_unlike_networks_are_clipped_per_trial(by_norm: bool, spans: bool) -> None:
     image, label = torch.rand(6, 3, 4, 4), torch.arange(6) % 2
     networks = make_networks(inputs=48)
-    lanes, losses = [lane(network) for network in networks], [BCE() for _ in networks]
+    kinds, losses = [chain_kind(network) for network in networks], [BCE() for _ in networks]
     alone = copy.deepcopy(networks)
     images, states = image if spans and by_norm else None, [dict[str, Tensor]() for _ in networks]
-    stack = stack_networks(networks, losses, lanes=lanes, device=CPU, images=images, states=states)
+    stack = stack_networks(networks, losses, kinds=kinds, device=CPU, images=images, states=states)
     *_, gradients = stack.step(image, label, shared=True)
     clipped = dict(zip(stack.parameters, stack.clip(gradients, 0.01, by_norm=by_norm), strict=True))
     clip = torch.nn.utils.clip_grad_norm_ if by_norm else torch.nn.utils.clip_grad_value_
@@ -182,7 +182,7 @@ def test_gradients_of_unlike_networks_are_clipped_per_trial(by_norm: bool, spans
         BCE()(network(image), label).backward()
         clip(network.parameters(), 0.01)
         for name, parameter in network.named_parameters():
-            home = stack.home(name, place)
+            home = stack.locate(name, place)
             found = home.view(clipped[home.key])
             if found.dtype == torch.float64:  # in coordinates
                 found = (found[:, :-1] @ image.flatten(1).double()).float()

@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 Part = TypeVar("Part")
 Candidate = tuple[RunComponents, str]
-"""Parts of a trial, and its lane."""
+"""Parts of a trial, and the kind of its chain."""
 
 
 def choose_pack_size(trials: Sequence[Candidate], *, is_unlike: bool, most: int, device: torch.device) -> int:
@@ -111,7 +111,7 @@ def _count_weights(trial: Candidate) -> int:
 
 def time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torch.device = CPU) -> list[float]:
     """Measure the seconds of each step of copies of these trials; the first of several warms up."""
-    (parts, _), lanes = trials[0], [lane for _, lane in trials]
+    (parts, _), kinds = trials[0], [kind for _, kind in trials]
     size, classifier = len(trials), parts.classifier
     networks = [copy.deepcopy(trial.classifier.network) for trial, _ in trials]
     losses = [trial.classifier.loss for trial, _ in trials]
@@ -119,10 +119,10 @@ def time_steps(trials: Sequence[Candidate], *, steps: int = STEPS, device: torch
     modules, settings = [trial.data for trial, _ in trials], parts.config["trainer"]
     images = find_span_images(modules, optimizers[0], settings, device=device)
     states: list[dict[str, torch.Tensor]] = [{} for _ in networks]
-    stack = stack_networks(networks, losses, lanes=lanes, device=device, images=images, states=states)
+    stack = stack_networks(networks, losses, kinds=kinds, device=device, images=images, states=states)
     schedules = [LazyScheduler(classifier.make_scheduler(optimizer)) for optimizer in optimizers]
-    each = zip(networks, optimizers, schedules, lanes, strict=True)
-    trained = [Trainable(network, optimizer, schedule, lane=lane) for network, optimizer, schedule, lane in each]
+    each = zip(networks, optimizers, schedules, kinds, strict=True)
+    trained = [Trainable(network, optimizer, schedule, chain_kind=kind) for network, optimizer, schedule, kind in each]
     joint = JointOptimizer(trained, stack, like=classifier.create_optimizer)
     batch = next(parts.data.loader("train", shuffle=parts.data.shuffle).batches(0, 1))  # type: ignore[union-attr]
     shared = not parts.data.shuffle and parts.data.augmentation is None

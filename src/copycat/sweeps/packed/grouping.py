@@ -14,11 +14,11 @@ def group_trials(trials: Iterable[PackedTrial]) -> list[list[PackedTrial]]:
         like.setdefault(trial.pack_key, []).append(trial)
     joint: dict[str, list[list[PackedTrial]]] = {}
     for key, group in like.items():
-        joint.setdefault(_describe_lane(group) or key, []).append(group)
+        joint.setdefault(_describe_group(group) or key, []).append(group)
     return [groups[0] if len(groups) == 1 else _join(groups) for groups in joint.values()]
 
 
-def _describe_lane(group: Sequence[PackedTrial]) -> str | None:
+def _describe_group(group: Sequence[PackedTrial]) -> str | None:
     """Note the kind of network of like trials; return what other trials need for one pack with them, None if none can.
 
     Where an optimizer divides by nothing but the gradient, padding would give 0 / 0.
@@ -32,10 +32,12 @@ def _describe_lane(group: Sequence[PackedTrial]) -> str | None:
     ):
         return None
     for trial in group:
-        trial.lane = chain.kind
+        trial.chain_kind = chain.kind
     return group[0].joint_key(chain)
 
 
 def _join(groups: Sequence[Sequence[PackedTrial]]) -> list[PackedTrial]:
     """Return the trials of several groups by kind of network, then by number."""
-    return sorted((trial for group in groups for trial in group), key=lambda trial: (trial.lane, trial.job.number))
+    return sorted(
+        (trial for group in groups for trial in group), key=lambda trial: (trial.chain_kind, trial.job.number)
+    )

@@ -139,7 +139,7 @@ class PackLauncher:
         if size > 1:
             trainer = group[0].request.config["trainer"]
             with isolated(threads=trainer["threads"]):
-                candidates = [(trial.parts, trial.lane) for trial in group]
+                candidates = [(trial.parts, trial.chain_kind) for trial in group]
                 device = choose_device(trainer["accelerator"])
                 size = choose_pack_size(candidates, is_unlike=is_unlike, most=size, device=device)
         if is_unlike:

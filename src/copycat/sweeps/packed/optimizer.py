@@ -28,7 +28,7 @@ class Trainable:
     schedule: LazyScheduler
     config: Any = None
     """Configuration of optimizer and scheduler."""
-    lane: str = ""
+    chain_kind: str = ""
     """Kind of the network in a pack of unlike ones; parameters of two kinds do not lie together."""
     is_unshared: bool = False
     """Whether the scheduler depends on the trial's metrics, so that no other trial can share it."""
@@ -54,7 +54,7 @@ def _describe_rule(trial: Trainable) -> str | None:
     ]
     state = trial.optimizer.state
     counts = [[repr(v) for v in state[p].values() if not _is_elementwise(v, p)] for p in parameters if p in state]
-    return repr([trial.lane, trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
+    return repr([trial.chain_kind, trial.config, groups, counts, trial.schedule.scheduler.state_dict()])
 
 
 class JointOptimizer:
@@ -89,19 +89,19 @@ class JointOptimizer:
         tensors = {**self.stack.frozen, **self.stack.parameters}
         own: dict[str, nn.Parameter] = {}
         for parameter, name in names.items():
-            home, last = self.stack.home(name, first), self.stack.home(name, places[-1])
-            where: slice | int = slice(home.rows.start, last.rows.stop)
-            if len(places) == 1 and home.is_whole:
+            location, last = self.stack.locate(name, first), self.stack.locate(name, places[-1])
+            where: slice | int = slice(location.rows.start, last.rows.stop)
+            if len(places) == 1 and location.is_whole:
                 own[name], where = parameter, first
                 if state := leader.optimizer.state.get(parameter):
                     self.joint.state[parameter] = state
             else:
-                whole = tensors[home.key].detach()[where]
+                whole = tensors[location.key].detach()[where]
                 own[name] = nn.Parameter(whole, requires_grad=parameter.requires_grad)
                 if state := self._states(places, name, whole):
                     self.joint.state[own[name]] = state
-            if home.key in self.stack.parameters:
-                self._slices.append((own[name], home.key, where))
+            if location.key in self.stack.parameters:
+                self._slices.append((own[name], location.key, where))
         groups = []
         for group in leader.optimizer.param_groups:
             joint = {**group, "params": [own[names[parameter]] for parameter in group["params"]]}
@@ -127,10 +127,10 @@ class JointOptimizer:
         like = {n: _is_elementwise(value, parameters[0]) for n, value in own[0].items()}
         states = [self.stack.pack_state(name, place, state) for place, state in zip(places, own, strict=True)]
         joint = {n: torch.zeros_like(whole) if like[n] else states[0][n] for n in like}
-        homes = [self.stack.home(name, place) for place in places]
-        for home, state in zip(homes, states, strict=True):
+        locations = [self.stack.locate(name, place) for place in places]
+        for location, state in zip(locations, states, strict=True):
             for n in (n for n in like if like[n]):
-                home.view(joint[n], homes[0].rows.start).copy_(state[n])
+                location.view(joint[n], locations[0].rows.start).copy_(state[n])
         return joint
 
     def step(self, gradients: Sequence[Tensor]) -> None:
@@ -171,8 +171,8 @@ class JointOptimizer:
         for name, parameter in trial.network.named_parameters():
             state = self.joint.state.get(own[name])
             if state and own[name] is not parameter:
-                home, start = self.stack.home(name, place), self.stack.home(name, first).rows.start
-                state = {n: home.view(v, start) if _is_elementwise(v, own[name]) else v for n, v in state.items()}
+                location, start = self.stack.locate(name, place), self.stack.locate(name, first).rows.start
+                state = {n: location.view(v, start) if _is_elementwise(v, own[name]) else v for n, v in state.items()}
             if state:
                 trial.optimizer.state[parameter] = self.stack.unpack_state(name, place, state)
 

@@ -65,7 +65,7 @@ class PackedTrial:
     """Where such a run resumes, unless it has ended."""
     checkpoint: dict[str, Any] | None = None
     """Checkpoint that such a run resumes from; None to start from epoch 0."""
-    lane: str = ""
+    chain_kind: str = ""
     """Kind of the network, in a pack of unlike ones."""
     ended_after: int | None = None
     """Epochs after which it ended, where it only keeps its place in a pack that resumes."""

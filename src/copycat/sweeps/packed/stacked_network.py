@@ -12,8 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
 from copycat.sweeps.packed import stacked_layers
+from copycat.sweeps.packed.parameter_location import ParameterLocation
 from copycat.sweeps.packed.stacked_layers import RandomStreams, replace_layers
-from copycat.sweeps.packed.storage import Home
 from copycat.training.captured_step import CapturedStep, is_capturable
 
 NamedTensors = dict[str, Tensor]
@@ -85,9 +85,9 @@ class StackedNetwork:
         """Return a context in which an epoch's steps share the threads that they start."""
         return nullcontext()
 
-    def home(self, name: str, place: int) -> Home:
+    def locate(self, name: str, place: int) -> ParameterLocation:
         """Return where a trial's parameter lies."""
-        return Home(name, slice(place, place + 1), ())
+        return ParameterLocation(name, slice(place, place + 1), ())
 
     def refresh(self, place: int) -> None:
         """Update the parameters of a trial's network, where they are not views."""

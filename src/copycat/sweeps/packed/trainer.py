@@ -74,7 +74,7 @@ class PackTrainer:
         self.stack = stack_networks(
             [session.classifier.network for session in sessions],
             [session.classifier.loss for session in sessions],
-            lanes=[session.trial.lane for session in sessions],
+            kinds=[session.trial.chain_kind for session in sessions],
             device=device,
             images=_find_span_images(sessions, device),
             states=[session.span for session in sessions],

@@ -73,7 +73,7 @@ class TrialSession:
             self.optimizer,
             LazyScheduler(self.scheduler),
             config=[config["optimizer"], config["scheduler"]],
-            lane=trial.lane,
+            chain_kind=trial.chain_kind,
             is_unshared=self.scheduler_monitor is not None,
         )
         self.sync: Callable[[], None] = lambda: None

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from copycat.models.losses import Loss
-from copycat.sweeps.packed.lane import Lane
 from copycat.sweeps.packed.layer_chain import Chain, read_chain
 from copycat.sweeps.packed.looped_network import stack_like
+from copycat.sweeps.packed.padded_layers import PaddedLayers
+from copycat.sweeps.packed.parameter_location import ParameterLocation
 from copycat.sweeps.packed.span import Span
 from copycat.sweeps.packed.stacked_layers import WideLinearFunction
 from copycat.sweeps.packed.stacked_network import NamedTensors, StackedNetwork
-from copycat.sweeps.packed.storage import Home
 from copycat.training.captured_step import is_capturable
 
 FIRST = "first."
@@ -25,10 +25,10 @@ REFERENCE, WEIGHT = "reference", "weight"
 
 
 class UnlikeNetwork(StackedNetwork):
-    """Run networks that are chains of layers; those of one kind lie together, and form a `Lane`.
+    """Run networks that are chains of layers; those of one kind lie together, and form a `PaddedLayers`.
 
     The weights of all first layers are one matrix [units, N], so that the images are read once. The other layers of a
-    lane are padded to its greatest width. A network's own parameters are views, without padding.
+    group are padded to its greatest width. A network's own parameters are views, without padding.
 
     Where `images` are given, which every step sees, the first layers are trained by coordinates in their `Span`, and
     the networks' own first weights are up to date after `refresh`. `states` are the trials' coordinates: those of a
@@ -40,44 +40,44 @@ class UnlikeNetwork(StackedNetwork):
         networks: Sequence[nn.Module],
         losses: Sequence[Loss],
         *,
-        lanes: Sequence[str],
+        kinds: Sequence[str],
         device: torch.device,
         images: Tensor | None = None,
         states: Sequence[NamedTensors] = (),
     ) -> None:
-        """Stack the parameters on the device; `lanes` has the kind of each network's chain."""
-        self._lane_names = lanes
+        """Stack the parameters on the device; `kinds` has the kind of each network's chain."""
+        self._kinds = kinds
         self._images, self._states = None if images is None else images.to(device), states
         self.span: Span | None = None
         super().__init__(networks, losses, device=device)
 
     def _prepare(self) -> bool:
-        self._chains = chains = _read_chains(self.networks, self._lane_names)
+        self._chains = chains = _read_chains(self.networks, self._kinds)
         starts = [0, *accumulate(chain.linear[0][1].out_features for chain in chains)]
         self._rows = [slice(start, stop) for start, stop in pairwise(starts)]
         """Units of each trial's first layer."""
         device = self.streams.places.device
         sizes = torch.tensor([rows.stop - rows.start for rows in self._rows])
         self._trial_of_unit = torch.arange(len(chains)).repeat_interleave(sizes).to(device)
-        self.lanes = list[Lane]()
-        for _, lane in groupby(chains, key=lambda chain: chain.kind):
-            start = sum(each.count for each in self.lanes)
-            self.lanes.append(Lane(list(lane), start=start, device=device))
-        self.modules = [layer for lane in self.lanes for layer in lane.layers if layer is not None]
-        self._homes = [self._find_homes(chain, place) for place, chain in enumerate(chains)]
+        self.groups = list[PaddedLayers]()
+        for _, like in groupby(chains, key=lambda chain: chain.kind):
+            start = sum(each.count for each in self.groups)
+            self.groups.append(PaddedLayers(list(like), start=start, device=device))
+        self.modules = [layer for group in self.groups for layer in group.layers if layer is not None]
+        self._locations = [self._locate_parameters(chain, place) for place, chain in enumerate(chains)]
         return is_capturable(nn.ModuleList(self.modules), self.loss)
 
-    def _find_homes(self, chain: Chain, place: int) -> dict[str, Home]:
-        number = next(n for n, lane in enumerate(self.lanes) if place < lane.start + lane.count)
-        lane = self.lanes[number]
-        row = place - lane.start
-        homes = dict[str, Home]()
+    def _locate_parameters(self, chain: Chain, place: int) -> dict[str, ParameterLocation]:
+        number = next(n for n, group in enumerate(self.groups) if place < group.start + group.count)
+        group = self.groups[number]
+        row = place - group.start
+        locations = dict[str, ParameterLocation]()
         for layer, (name, linear) in enumerate(chain.linear):
             own = slice(linear.out_features), slice(linear.in_features)
             for kind, index in (("weight", own), ("bias", own[:1])):
-                home = Home(f"{number}.{name}.{kind}", slice(row, row + 1), index)
-                homes[f"{name}.{kind}"] = home if layer else Home(FIRST + kind, self._rows[place])
-        return homes
+                location = ParameterLocation(f"{number}.{name}.{kind}", slice(row, row + 1), index)
+                locations[f"{name}.{kind}"] = location if layer else ParameterLocation(FIRST + kind, self._rows[place])
+        return locations
 
     def _stack_parameters(self) -> None:
         first = [chain.linear[0][1] for chain in self._chains]
@@ -85,14 +85,14 @@ class UnlikeNetwork(StackedNetwork):
             f"{FIRST}weight": torch.cat([linear.weight.detach() for linear in first]),
             f"{FIRST}bias": torch.cat([linear.bias.detach() for linear in first]),
         }
-        for number, lane in enumerate(self.lanes):
+        for number, group in enumerate(self.groups):
             like = first[0].weight
-            self.parameters |= {f"{number}.{name}": like.new_zeros(shape) for name, shape in lane.shapes.items()}
+            self.parameters |= {f"{number}.{name}": like.new_zeros(shape) for name, shape in group.shapes.items()}
         self.frozen: NamedTensors = {}
         for place, network in enumerate(self.networks):
             for name, parameter in network.named_parameters():
-                home = self._homes[place][name]
-                view = home.view(self.parameters[home.key].detach())
+                location = self._locations[place][name]
+                view = location.view(self.parameters[location.key].detach())
                 parameter.data = view.copy_(parameter.detach())
         if self._images is not None:
             self._enter_span(self._images)
@@ -122,39 +122,39 @@ class UnlikeNetwork(StackedNetwork):
 
     def pack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a trial's optimizer state of a parameter in the form that the pack steps."""
-        if self.span is None or self.home(name, place).key != f"{FIRST}weight":
+        if self.span is None or self.locate(name, place).key != f"{FIRST}weight":
             return states
         return {n: self._states[place][n] if isinstance(v, Tensor) and v.ndim > 1 else v for n, v in states.items()}
 
     def unpack_state(self, name: str, place: int, states: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a trial's own optimizer state from what the pack steps."""
-        if self.span is None or self.home(name, place).key != f"{FIRST}weight":
+        if self.span is None or self.locate(name, place).key != f"{FIRST}weight":
             return states
         matrices = {n: v for n, v in states.items() if isinstance(v, Tensor) and v.ndim > 1}
         self._states[place].update(matrices)
         return {**states, **{n: self.span.expand(v, self._rows[place]) for n, v in matrices.items()}}
 
-    def home(self, name: str, place: int) -> Home:
+    def locate(self, name: str, place: int) -> ParameterLocation:
         """Return where a trial's parameter lies."""
-        return self._homes[place][name]
+        return self._locations[place][name]
 
     def keep(self, places: Sequence[int]) -> StackedNetwork:
         """Return a stack of these trials alone."""
         networks, losses = [self.networks[place] for place in places], [self._losses[place] for place in places]
-        lanes, device = [self._lane_names[place] for place in places], self.streams.places.device
+        kinds, device = [self._kinds[place] for place in places], self.streams.places.device
         if self.span is not None:
             states = [self._states[place] for place in places]
-            return UnlikeNetwork(networks, losses, lanes=lanes, device=device, images=self._images, states=states)
-        return stack_networks(networks, losses, lanes=lanes, device=device)
+            return UnlikeNetwork(networks, losses, kinds=kinds, device=device, images=self._images, states=states)
+        return stack_networks(networks, losses, kinds=kinds, device=device)
 
     def __call__(self, image: Tensor, label: Tensor, *, shared: bool) -> tuple[Tensor, Tensor]:
         """Return losses [trials] and logits [trials, B, out], as `StackedNetwork` does."""
-        first = torch.split(self._read_images(image, shared=shared), [lane.units for lane in self.lanes], dim=1)
+        first = torch.split(self._read_images(image, shared=shared), [group.units for group in self.groups], dim=1)
         outputs = []
-        for number, lane in enumerate(self.lanes):
-            parameters = {name: self.parameters[f"{number}.{name}"] for name in lane.shapes}
-            generators = self.streams.generators[lane.start : lane.start + lane.count]
-            outputs.append(lane.run(first[number], parameters, generators))
+        for number, group in enumerate(self.groups):
+            parameters = {name: self.parameters[f"{number}.{name}"] for name in group.shapes}
+            generators = self.streams.generators[group.start : group.start + group.count]
+            outputs.append(group.run(first[number], parameters, generators))
         logits = torch.cat(outputs)
         dims = None if self.weights is None else 0, 0, None if shared else 0
         losses: Tensor = vmap(self._compute_loss, in_dims=dims, randomness="error")(self.weights, logits, label)
@@ -199,8 +199,8 @@ class UnlikeNetwork(StackedNetwork):
         squares: Tensor = each.new_zeros(len(self.networks))
         if key.startswith(FIRST):
             return squares.index_add_(0, self._trial_of_unit, each)
-        lane = self.lanes[int(key.split(".")[0])]
-        squares[lane.start : lane.start + lane.count] = each
+        group = self.groups[int(key.split(".")[0])]
+        squares[group.start : group.start + group.count] = each
         return squares
 
     def weight_norms(self, names: Iterable[str]) -> tuple[Tensor, NamedTensors]:
@@ -209,9 +209,9 @@ class UnlikeNetwork(StackedNetwork):
         norms: NamedTensors = {}
         for name in names:
             norms[name] = squares[f"{FIRST}weight"].new_full((len(self.networks),), float("nan"))
-            for place, home in ((place, homes.get(name)) for place, homes in enumerate(self._homes)):
-                if home is not None:
-                    norms[name][place] = squares[home.key][place].sqrt()
+            for place, location in ((place, locations.get(name)) for place, locations in enumerate(self._locations)):
+                if location is not None:
+                    norms[name][place] = squares[location.key][place].sqrt()
         return torch.stack(list(squares.values())).sum(0).sqrt(), norms
 
     def clip(self, gradients: Sequence[Tensor], most: float, *, by_norm: bool) -> list[Tensor]:
@@ -225,38 +225,38 @@ class UnlikeNetwork(StackedNetwork):
             if key.startswith(FIRST):
                 own = factors[self._trial_of_unit]
             else:
-                lane = self.lanes[int(key.split(".")[0])]
-                own = factors[lane.start : lane.start + lane.count]
+                group = self.groups[int(key.split(".")[0])]
+                own = factors[group.start : group.start + group.count]
             clipped.append(gradient * own.view(-1, *[1] * (gradient.ndim - 1)))
         return clipped
 
 
-def _read_chains(networks: Sequence[nn.Module], lanes: Sequence[str]) -> list[Chain]:
-    """Return the chain of each network; one of each lane is read, since that traces a pass."""
+def _read_chains(networks: Sequence[nn.Module], kinds: Sequence[str]) -> list[Chain]:
+    """Return the chain of each network; one of each kind is read, since that traces a pass."""
     known = dict[str, Chain]()
-    for network, lane in zip(networks, lanes, strict=True):
-        if lane not in known:
+    for network, kind in zip(networks, kinds, strict=True):
+        if kind not in known:
             chain = read_chain(network)
             assert chain is not None, "only chains of layers are joined"
-            known[lane] = chain
-    return [known[lane].of(network) for network, lane in zip(networks, lanes, strict=True)]
+            known[kind] = chain
+    return [known[kind].of(network) for network, kind in zip(networks, kinds, strict=True)]
 
 
 def stack_networks(
     networks: Sequence[nn.Module],
     losses: Sequence[Loss],
     *,
-    lanes: Sequence[str],
+    kinds: Sequence[str],
     device: torch.device,
     images: Tensor | None = None,
     states: Sequence[NamedTensors] = (),
 ) -> StackedNetwork:
-    """Stack networks, like ones as one; those that differ in widths or in `lanes` must be chains of layers.
+    """Stack networks, like ones as one; those that differ in widths or in `kinds` must be chains of layers.
 
-    `images` and `states` are those of `UnlikeNetwork`, which like networks form too where they have lanes and images.
+    `images` and `states` are those of `UnlikeNetwork`, which like networks form too where they have kinds and images.
     """
     shapes = [[(name, parameter.shape) for name, parameter in network.named_parameters()] for network in networks]
-    is_like = len(set(lanes)) == 1 and all(each == shapes[0] for each in shapes)
-    if is_like and (images is None or not lanes[0]):
+    is_like = len(set(kinds)) == 1 and all(each == shapes[0] for each in shapes)
+    if is_like and (images is None or not kinds[0]):
         return stack_like(networks, losses, device=device)
-    return UnlikeNetwork(networks, losses, lanes=lanes, device=device, images=images, states=states)
+    return UnlikeNetwork(networks, losses, kinds=kinds, device=device, images=images, states=states)

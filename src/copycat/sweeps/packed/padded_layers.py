@@ -12,7 +12,7 @@ from copycat.sweeps.packed.layer_chain import Chain
 from copycat.sweeps.packed.stacked_layers import draw_factors
 
 
-class Lane:
+class PaddedLayers:
     """Hold the layers of trials whose networks have the same depth and activations.
 
     The weights of a layer behind the first one are one tensor [trials, greatest output, greatest input], with zeros

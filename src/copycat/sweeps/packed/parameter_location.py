@@ -1,4 +1,4 @@
-"""Say where the parameter of a trial lies in the tensors of a pack."""
+"""Locate the parameter of a trial in the tensors of a pack."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Home:
+class ParameterLocation:
     """Hold the name of a tensor of a pack, and which part of it is a trial's own parameter.
 
     `rows` are those of the first dimension; `index` is the part of the only such row, and None where all rows are the
