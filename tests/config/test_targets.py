@@ -11,7 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.targets import Node, build_target, check_node, import_target, signature_keys
 
 OWN = """
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 
@@ -39,6 +39,11 @@ class Kinds:
         **more: object,
     ) -> None:
         self.kind, self.sizes, self.scales, self.pair, self.late, self.more = kind, sizes, scales, pair, late, more
+
+
+class Maker:
+    def __init__(self, make: Callable[[], Rate]) -> None:
+        self.made = [make(), make()]
 
 
 def fail(*, how: str) -> None:
@@ -73,6 +78,14 @@ def test_a_partial_target_waits_for_the_rest() -> None:
 def test_an_inner_target_is_built_too() -> None:
     inner = {"_target_": "own_of_targets.Rate", "rate": 0.5}
     assert build_target("holder", {"_target_": "own_of_targets.Holder", "inner": inner}).inner.rate == 0.5
+
+
+def test_a_factory_makes_its_objects_one_by_one() -> None:
+    rate = {"_target_": "own_of_targets.Rate", "_partial_": True, "rate": 0.5}
+    first, second = build_target("maker", {"_target_": "own_of_targets.Maker", "make": rate}).made
+    assert first is not second
+    with pytest.raises(UserError, match=r"maker.make: expected own_of_targets.Rate with _partial_: true; got it with"):
+        build_target("maker", {"_target_": "own_of_targets.Maker", "make": {**rate, "_partial_": False}})
 
 
 def test_an_inner_target_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:

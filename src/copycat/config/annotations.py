@@ -1,6 +1,6 @@
 """Make rules of the annotations of a target's parameters, as far as they are made of plain types."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -29,6 +29,14 @@ def make_rule(annotation: Any) -> Rule | None:
     if kind in _LISTS:
         return _list(inner) if kind is tuple and ... not in inner else _list(inner[:1], repeated=True)
     return next((rule for plain, rule in _PLAIN.items() if annotation is plain), None)
+
+
+def is_factory_of(annotation: Any, made: Any) -> bool:
+    """Return whether a value of the annotation makes objects of this class, and takes nothing for it."""
+    if get_origin(annotation) is not Callable or get_args(annotation)[0] != []:
+        return False
+    result = get_args(annotation)[1]
+    return isinstance(made, type) and isinstance(result, type) and issubclass(made, result)
 
 
 def _literal(options: Sequence[Any]) -> Rule:

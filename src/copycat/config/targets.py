@@ -11,7 +11,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from copycat.config.annotations import make_rule
+from copycat.config.annotations import is_factory_of, make_rule
 from copycat.config.errors import UserError
 from copycat.config.extras import missing_package_error
 from copycat.config.moved_names import current_name, with_current_names
@@ -192,7 +192,12 @@ def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
             )
         if name in given and value is None:  # the caller passes it
             continue
-        rule = make_rule(parameters[name].annotation)
+        annotation = parameters[name].annotation
+        if isinstance(value, Mapping) and "_target_" in value and not value.get("_partial_"):
+            where, made = f"{key}.{name}", value["_target_"]
+            if is_factory_of(annotation, import_target(where, made)):
+                raise UserError(f"{where}: expected {made} with _partial_: true; got it without. Add it to the YAML.")
+        rule = make_rule(annotation)
         if rule and not rule.allows(value):
             hint = did_you_mean(value, rule.options, before=f"{key}.{name}=")
             raise UserError(f"{key}.{name}: expected {rule.words}; got {format_value(value)}.{hint}")
