@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -131,6 +132,18 @@ def test_a_sweep_that_was_changed_is_refused_unless_that_is_asked_for(
     assert line.startswith("copycat: sweep.folder: expected the sweep that began in ")
     assert named in line
     assert run_copycat(*typed, change, "sweep.allow_changes=true", at=tmp_path).returncode == 0
+
+
+def test_a_sweep_that_is_typed_elsewhere_does_not_go_on_with_other_images(tiny: Path, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        shutil.copytree(tiny, tmp_path / name / "photos")
+    sweep, words = tmp_path / "sweep", tiny_sweep_overrides(Path("photos"), "seed=0,1")
+    typed = ["train", "-m", *words, f"sweep.folder={sweep}"]
+    assert run_copycat(*typed, at=tmp_path / "here").returncode == 0
+    done = run_copycat(*typed, at=tmp_path / "there")
+    assert done.returncode == 2
+    assert f"changed since: data.root, which is relative to {tmp_path / 'here'}. To resume" in done.stderr
+    assert run_copycat(*typed, at=tmp_path / "here").returncode == 0
 
 
 def test_a_search_is_given_more_trials(tiny: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.moved_names import former_names
 from copycat.config.options import is_option
+from copycat.config.places import expand_home
 from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
@@ -23,6 +24,7 @@ from copycat.records.digests import key_digests
 from copycat.records.run_folder import SEARCH_IMAGES, SEARCH_TABLE, make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
 from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
+from copycat.training.derived_settings import READ_PATHS
 from copycat.training.manifest import now
 from copycat.training.train import check_buildable
 
@@ -60,7 +62,8 @@ def open_sweep_folder(request: SweepRequest) -> Path:
             config_keys = _with_added_groups(_with_moved_targets(before.config_keys, request.shared), request.shared)
             if record.sweeper == before.sweeper == "best":  # its table lies in its folder, which may have been moved
                 config_keys["data.file"] = record.config_keys["data.file"]
-            _check_same(replace(before, config_keys=config_keys), record, folder)
+            changed_paths = _find_changed_paths(before.directory, request.shared)
+            _check_same(replace(before, config_keys=config_keys), record, folder, changed_paths)
         _check_time_left(before, request.settings["max_time"], folder)
         write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
         return folder
@@ -135,11 +138,26 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
     )
 
 
-def _check_same(before: SweepFile, record: SweepFile, folder: Path) -> None:
+def _find_changed_paths(directory: str | None, shared: Mapping[str, Any]) -> list[str]:
+    """Return the keys of relative paths that mean other files here than in the directory that the sweep began in."""
+    if directory is None:  # of a sweep of an earlier version
+        return []
+    keys = []
+    for group, name in READ_PATHS:
+        path = (shared.get(group) or {}).get(name)
+        if not isinstance(path, str) or "://" in path or (expanded := expand_home(path)).is_absolute():
+            continue
+        if os.path.realpath(Path(directory, expanded)) != os.path.realpath(expanded):
+            keys.append(f"{group}.{name}, which is relative to {directory}")
+    return keys
+
+
+def _check_same(before: SweepFile, record: SweepFile, folder: Path, changed_paths: Sequence[str]) -> None:
     """Check that space, sweeper, objectives and shared configuration are those of the recorded trials."""
     fields = {"hydra/sweeper": "sweeper", "sweep.objective": "objectives", "hydra.sweeper.study_name": "study"}
     changed = [key for key, name in fields.items() if getattr(before, name) != getattr(record, name)]
     changed += _changed_keys(before.space, record.space) + _changed_keys(before.config_keys, record.config_keys)
+    changed += changed_paths
     if changed:
         raise UserError(
             f"sweep.folder: expected the sweep that began in {folder}; changed since: {one_of(changed)}."

@@ -24,6 +24,10 @@ def fill_image_size(config: Config) -> Config:
     return {**config, "data": {**data, "image_size": size}}
 
 
+READ_PATHS = ("data", "root"), ("data", "file"), ("model", "weights")
+"""Keys of files and folders to read, by group."""
+
+
 def trains_in_float64(config: Config) -> bool:
     """Return whether weights and images are float64."""
     return bool(config["trainer"].get("precision") == "64-true")
@@ -41,7 +45,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
         filled["data"]["image_size"] = data.source.size
     filled["data"].update(getattr(data.source, "recorded", {}))
     typed = {"root": filled["data"].get("root") or getattr(data.source, "root", None)}
-    for group, name in (("data", "root"), ("data", "file"), ("model", "weights")):  # files and folders to read
+    for group, name in READ_PATHS:
         node = filled[group]
         path = _absolute(node.get(name) or (typed.get(name) if name in node else None))
         if path is not None:
