@@ -112,7 +112,7 @@ def test_the_end_of_the_time_gives_the_best_so_far_and_more_time_goes_on(
         find_best(photos, candidates=["learns"] if trainings == 1 else ["learns", "blind"])
     printed = capsys.readouterr().out
     assert said in printed
-    assert "to go on: copycat resume found sweep.max_time=MORE (in all)" in printed
+    assert "to resume: copycat resume found sweep.max_time=MORE (in all)" in printed
     call_copycat("resume", "found", "sweep.max_time=20m")
     assert "nested cross-validation, 5 × 3 folds" in capsys.readouterr().out
 

@@ -54,7 +54,7 @@ def test_ctrl_c_gives_the_best_so_far_and_a_resume_goes_on_to_the_same_result(
         out, errors = command.communicate(timeout=120)
     assert command.returncode == 130, errors
     assert line in out.splitlines()[0]
-    assert "to go on: copycat resume found sweep.max_time=MORE" in out
+    assert "to resume: copycat resume found sweep.max_time=MORE" in out
     before = {name: trial["ended"] for name, trial in read_trials(tmp_path).items() if trial["status"] == "completed"}
     done = run_copycat("resume", "found", at=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -106,7 +106,7 @@ def test_a_killed_sweep_says_so_in_its_line_its_trials_and_its_page(
     page = parse_html(make_sweep_page(sweep).html())
     assert any(f"{sweep}: killed, 2 of 2 trials" in text for text in page.texts)
     assert f"copycat resume {sweep}" in page.texts
-    print_runs(tmp_path)  # a trial goes on with its sweep
+    print_runs(tmp_path)  # a trial is resumed with its sweep
     assert capsys.readouterr().out.splitlines()[-1] == f"killed; to resume: copycat resume {sweep}"
     with hold_lock(sweep):
         print_sweep(sweep)

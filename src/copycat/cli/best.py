@@ -100,7 +100,7 @@ def search(words: Sequence[str], folder: Path) -> int:
     result = conclude(folder)
     if result is None:
         print_line(
-            f"copycat: no candidate has been trained yet. To go on: copycat resume {quote(str(folder))}", error=True
+            f"copycat: no candidate has been trained yet. To resume: copycat resume {quote(str(folder))}", error=True
         )
     return status or (FAILED if result is None or result.failed else DONE)
 
@@ -131,7 +131,7 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
         return folder, made[0].classes
     if named.exists() and any(named.iterdir()):
         raise UserError(
-            f"--folder: expected a new folder; got {named}, with files. To go on: copycat resume {quote(str(named))}."
+            f"--folder: expected a new folder; got {named}, with files. To resume: copycat resume {quote(str(named))}."
         )
     try:
         named.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ KEYS = ("sweep.prove_candidates", "sweep.prove_rounds", "sweep.prove_margin")
 
 
 def run(words: Sequence[str]) -> int:
-    """Race the best configurations of a sweep; a race that stopped goes on."""
+    """Race the best configurations of a sweep; a race that stopped resumes."""
     parser = make_parser("prove")
     parser.add_argument("sweep", type=Path, metavar="SWEEP", help="the folder of a sweep")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=f"{one_of(KEYS)}, each with =VALUE")

@@ -56,7 +56,7 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
     from copycat.sweeps.sweep_file import read_own_sweep, started_directory
 
     inner = read_own_sweep(arguments.run)
-    if inner.race is not None or inner.search is not None:  # it goes on as part of its sweep
+    if inner.race is not None or inner.search is not None:  # it is resumed as part of its sweep
         arguments.run = arguments.run.resolve().parent
 
     more = _check_keys(arguments, SWEEP_KEYS, "sweep")

@@ -153,14 +153,14 @@ def untried(result: BestResult) -> list[str]:
 
 
 def how_to_resume(result: BestResult) -> list[str]:
-    """Return how to go on with a search that has not ended; empty where it has."""
+    """Return how to resume a search that has not ended; empty where it has."""
     if (failed := result.failed) is not None:
         again = f"copycat resume {shlex.quote(str(failed.folder))}"
         return [f"failed: a training on all images ({failed.trial and failed.trial.error}); to try it again: {again}"]
     measured = 0 if result.measured is None else result.measured.folds
     if result.is_final and measured == result.search.plan.outer_folds:
         return []
-    return [f"to go on: copycat resume {shlex.quote(str(result.sweep))} sweep.max_time=MORE (in all)"]
+    return [f"to resume: copycat resume {shlex.quote(str(result.sweep))} sweep.max_time=MORE (in all)"]
 
 
 def configuration_yaml(result: BestResult) -> str:

@@ -81,7 +81,7 @@ def open_sweep_folder(request: SweepRequest) -> Path:
 
 
 def _check_time_left(before: SweepFile, max_time: Any, folder: Path) -> None:
-    """Refuse to go on with a sweep whose time is over."""
+    """Refuse to resume a sweep whose time is over."""
     if max_time is None or before.status in ("completed", "failed") or parse_duration(max_time) > before.seconds:
         return
     raise UserError(
@@ -140,7 +140,7 @@ def _describe_sweep(request: SweepRequest) -> SweepFile:
 
 def _find_changed_paths(directory: str | None, shared: Mapping[str, Any]) -> list[str]:
     """Return the keys of relative paths that mean other files here than in the directory that the sweep began in."""
-    if directory is None:  # of a sweep of an earlier version
+    if directory is None or not os.path.isdir(directory):  # it was moved with its sweep, or not recorded
         return []
     keys = []
     for group, name in READ_PATHS:

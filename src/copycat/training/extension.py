@@ -88,7 +88,7 @@ def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) ->
     for key, value in iterate_values(config["scheduler"], "scheduler."):
         if key.rpartition(".")[2] == "total_steps":
             raise UserError(
-                f"{key}: expected a schedule that goes on; this cycle ends after {value}. Type copycat train."
+                f"{key}: expected a schedule that can be extended; this cycle ends after {value}. Type copycat train."
             )
         if key.rpartition(".")[2] in TOTAL_KEYS:
             say(f"{key} stays {value}, as the run began with it")

@@ -114,12 +114,12 @@ def next_commands(folder: Path, *, status: str | None = None, root: Path | None 
 
 
 def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Say where training ended before its last epoch, and how to go on."""
+    """Say where training ended before its last epoch, and how to resume."""
     if ended := manifest["results"].get("ended_early"):
         inside = f" and {pluralize(ended['batch'], 'batch', 'batches')} of the next" if ended["batch"] else ""
         epochs = pluralize(ended["max_epochs"], "epoch")
         yield f"training ended by {ended['by']} after {ended['epoch']} of {epochs}{inside}"
-        yield f"to go on: copycat resume {quote(str(folder))} {ended['by']}=MORE (in all; null: to the last epoch)"
+        yield f"to resume: copycat resume {quote(str(folder))} {ended['by']}=MORE (in all; null: to the last epoch)"
 
 
 def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:

@@ -63,7 +63,7 @@ def test_an_error_is_reported_and_what_is_missing_is_sent_at_the_end(
     assert outcome.status == "completed"
     assert_same_bits(outcome.folder, plain.folder)
     assert capsys.readouterr().err == (
-        "copycat: logger memory: ConnectionError: no route to host; the run goes on without it,"
+        "copycat: logger memory: ConnectionError: no route to host; the run continues without it,"
         " and tries again at its end\n"
     )
     assert sent_losses() == losses(outcome)
@@ -88,7 +88,7 @@ def test_a_tracker_that_stays_away_leaves_a_completed_run_and_a_line(
     assert outcome.status == "completed"
     error, path = "copycat: logger memory: ConnectionError: no route to host;", outcome.folder / "metrics.csv"
     assert capsys.readouterr().err.splitlines() == [
-        f"{error} the run goes on without it, and tries again at its end",
+        f"{error} the run continues without it, and tries again at its end",
         f"{error} the run ends without it",
         f"copycat: logger memory: 3 of 3 epochs are missing there; {path} has them.",
     ]

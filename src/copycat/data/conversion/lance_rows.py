@@ -1,4 +1,4 @@
-"""Write a data set of Lance, a fragment a shard, and go on where a conversion was killed."""
+"""Write a data set of Lance, a fragment a shard, and resume where a conversion was killed."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Write a data set into shards, each whole or not at all, and go on where a conversion was killed."""
+"""Write a data set into shards, each whole or not at all, and resume where a conversion was killed."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -50,7 +50,7 @@ class ClearMLLogger(Tracker):
         return self._task
 
     def connect(self, run: TrackedRun) -> str:
-        """Begin a task, or go on with one; offline it is a new session each time."""
+        """Begin a task, or resume one; offline it is a new session each time."""
         from clearml import Task
 
         reporting: Any = Task
@@ -69,7 +69,7 @@ class ClearMLLogger(Tracker):
                 auto_connect_streams=False,
                 auto_resource_monitoring=False,
             )
-            self._task.set_initial_iteration(0)  # a task that goes on would add its last one to each
+            self._task.set_initial_iteration(0)  # a resumed task would add its last one to each
             self._task.set_parameters({name: str(value) for name, value in flatten(run.config).items()})
         return str(self._task.id)
 

@@ -61,7 +61,7 @@ class MLflowLogger(Tracker):
         return self._client
 
     def connect(self, run: TrackedRun) -> str:
-        """Create a run with its parameters, or go on with one."""
+        """Create a run with its parameters, or resume one."""
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 

@@ -44,13 +44,13 @@ class TrackedRun:
     sweep: str | None
     """Path of the sweep's folder below `output_dir`; None where the run is no trial."""
     run_id: str | None
-    """The tracker's name of the run that goes on; None: a new one."""
+    """The tracker's name of the resumed run; None: a new one."""
 
 
 class Tracker(Logger, ABC):
     """Send the metrics of epochs, images, final metrics and files of a run to an experiment tracker.
 
-    The tracker's id of the run, and the number of epochs sent, are in the run folder: a resumed run goes on in the same
+    The tracker's id of the run, and the number of epochs sent, are in the run folder: a resumed run continues the same
     run of the tracker, and sends no epoch twice. A tracker that fails at the start fails the run. Later errors leave
     the run as it is: they are reported once, and at the end the missing epochs are sent again, from metrics.csv.
 
@@ -77,14 +77,14 @@ class Tracker(Logger, ABC):
         self._unsent: dict[int, dict[str, float]] = {}
         """What callbacks logged in epochs that the tracker lacks: metrics.csv has the rest."""
         self._final: dict[str, float] = {}
-        self._next_try = "the run goes on without it, and tries again at its end"
+        self._next_try = "the run continues without it, and tries again at its end"
         self._failure: str | None = None
 
     # ----- a tracker's own
 
     @abstractmethod
     def connect(self, run: TrackedRun) -> str:
-        """Begin a run, or go on with the one of `run.run_id`; return its id."""
+        """Begin a run, or resume the one of `run.run_id`; return its id."""
 
     @abstractmethod
     def send(self, rows: Sequence[Row]) -> None:
@@ -106,7 +106,7 @@ class Tracker(Logger, ABC):
         """
 
     def count_sent(self, recorded: int) -> int:
-        """Return the number of epochs that the tracker has of a run that goes on; the folder's record says this one."""
+        """Return the number of epochs that the tracker has of a resumed run; the folder's record says this one."""
         return recorded
 
     # ----- start
@@ -125,7 +125,7 @@ class Tracker(Logger, ABC):
         self._resumes_at = epoch
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Begin the tracker's run with the configuration, or go on with it."""
+        """Begin the tracker's run with the configuration, or resume it."""
         config = vars(params) if isinstance(params, Namespace) else params
         recorded: Mapping[str, Any] = {}
         if self._resumes_at is not None and self._state.exists():

@@ -56,7 +56,7 @@ class WandbLogger(Tracker):
         return self._run
 
     def connect(self, run: TrackedRun) -> str:
-        """Begin a W&B run, beside others of this process, or go on with one."""
+        """Begin a W&B run, beside others of this process, or resume one."""
         import wandb
 
         self._run = wandb.init(

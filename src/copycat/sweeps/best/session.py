@@ -1,4 +1,4 @@
-"""Run a search for the best model, selection by selection; one that stopped goes on from its folder."""
+"""Run a search for the best model, selection by selection; one that stopped resumes from its folder."""
 
 import csv
 import secrets

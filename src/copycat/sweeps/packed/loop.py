@@ -141,4 +141,4 @@ class Pack:
         if self.trainer.buffer.losses or not 0 < needed <= SHRINK_FRACTION * len(self.trials.sessions):
             return
         self.trainer.keep(self.trials.drop_ended(epoch))
-        log.info("the pack goes on with %s", pluralize(needed, "trial"))
+        log.info("the pack continues with %s", pluralize(needed, "trial"))

@@ -1,4 +1,4 @@
-"""Run the race of a sweep, round by round, on the sweep's launcher; a race that stopped goes on from its folder."""
+"""Run the race of a sweep, round by round, on the sweep's launcher; a race that stopped resumes from its folder."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -44,7 +44,7 @@ def describe_race(race: RaceRecord, folder: Path) -> Iterator[str]:
         where = shlex.quote(str(folder / RACE_FOLDER))
         yield f"{runs} of the report failed, so it has no figures: copycat runs {where}"
     elif race.verdict == "open" or (race.chosen and race.report is None):
-        yield f"to go on: copycat resume {shlex.quote(str(folder))}"
+        yield f"to resume: copycat resume {shlex.quote(str(folder))}"
 
 
 def _result(race: RaceRecord) -> str:
