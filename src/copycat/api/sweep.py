@@ -113,7 +113,7 @@ class Sweep:
         return load_run(done[0]["folder"])
 
     def race(self) -> Sequence[str]:
-        """Return what the race of `sweep.prove=true` says, in sentences; none where there was no race."""
+        """Return the conclusions of the race of `sweep.prove=true`, in sentences; none where there was no race."""
         if not has_race(self.folder):
             return ()
         from copycat.sweeps.race.record import read_race

@@ -1,4 +1,4 @@
-"""Describe what a package holds: the content of its package.json."""
+"""Describe the contents of a package, as in its package.json."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ RUN, SWEEP = "run", "sweep"
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Hold what package.json says."""
+    """Hold the content of package.json."""
 
     kind: Literal["run", "sweep"]
     copycat: str

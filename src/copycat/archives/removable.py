@@ -1,4 +1,4 @@
-"""Find what can be removed from a folder of runs: nothing that a rerun, a resume or a prediction needs."""
+"""Find removable files of a folder of runs: none that a rerun, a resume or a prediction needs."""
 
 import os
 import re

@@ -153,7 +153,7 @@ def add_paper_table(parser: argparse.ArgumentParser) -> None:
 
 
 def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PaperRequest | None":
-    """Return what a table for a paper shows, None without one; end with an error where it is chosen all the same."""
+    """Return the contents of a table for a paper, None without one; end with an error where options need one."""
     if arguments.form not in PAPER_FORMS:
         for name in ("rows", "columns", "metrics", "digits"):
             if getattr(arguments, name) is not None:

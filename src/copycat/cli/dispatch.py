@@ -85,7 +85,7 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _refuse_packages(command: str, words: Sequence[str]) -> None:
-    """Say how to use a package with a command that reads folders."""
+    """Explain how to use a package with a command that reads folders."""
     if command in PACKAGE_COMMANDS:
         return
     for word in words:

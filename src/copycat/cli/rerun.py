@@ -83,7 +83,7 @@ def _rerun_package(arguments: argparse.Namespace) -> bool:
 
 
 def _check_has_data(original: "Opened", *, shown: Path) -> None:
-    """Say how to name the images of a run or a package where they have moved."""
+    """Explain how to name the images of a run or a package where they have moved."""
     node = original.config["data"]
     if place := find_missing_data(node):
         images = pluralize(sum(original.manifest["data"]["images"].values()), "image")

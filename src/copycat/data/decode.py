@@ -142,7 +142,7 @@ def read_image(
     max_pixels: int | None = None,
     content: bytes | None = None,
 ) -> T:
-    """Open an image file and return what `convert` makes of it; the other arguments are those of `decode_pixels`.
+    """Open an image file and apply `convert` to it; the other arguments are those of `decode_pixels`.
 
     Raises:
         UnreadableImage: as `decode_pixels`, for any error of `convert` too.

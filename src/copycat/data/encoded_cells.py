@@ -44,6 +44,6 @@ class EncodedCells(ABC):
         return decode(name, size=self.size, fit=self.fit, max_pixels=self.max_pixels, content=content)
 
     def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
-        """Return what `convert` makes of the open image `index`, in its own size."""
+        """Apply `convert` to the open image `index`, in its own size."""
         name, content = self.read_cell(index)
         return read_image(name, convert, max_pixels=self.max_pixels, content=content)

@@ -26,7 +26,7 @@ class EncodedImages(Decoder, Protocol):
     """Decode images at each access, and name each in the cache of digests."""
 
     def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
-        """Return what `convert` makes of the open image `index`, in its own size."""
+        """Apply `convert` to the open image `index`, in its own size."""
 
     def key(self, index: int) -> str:
         """Return the name of image `index` in the cache of digests."""
@@ -67,7 +67,7 @@ class LazyImages:
         return decode(self.path(index), size=self.size, fit=self.fit, max_pixels=self.max_pixels)
 
     def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
-        """Return what `convert` makes of the open image `index`, in its own size."""
+        """Apply `convert` to the open image `index`, in its own size."""
         return read_image(self.path(index), convert, max_pixels=self.max_pixels)
 
     def key(self, index: int) -> str:
@@ -110,7 +110,7 @@ class JoinedEncoded:
         return part[place]
 
     def read_original(self, index: int, convert: Callable[[Image.Image], T]) -> T:
-        """Return what `convert` makes of the open image `index`, in its own size."""
+        """Apply `convert` to the open image `index`, in its own size."""
         part, place = self._find(index)
         return part.read_original(place, convert)
 

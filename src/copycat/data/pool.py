@@ -54,7 +54,7 @@ class Pool:
         return len(self.parts)
 
     def read(self, index: int, convert: Callable[[Image.Image], T]) -> T:
-        """Return what `convert` makes of image `index` as it is stored, or of the decoded one where that is all."""
+        """Apply `convert` to image `index` as it is stored, or to the decoded one where there is no other."""
         if (original := self.originals[index]) is not None:
             images, place = original
             with suppress(UnreadableImage):  # changed or removed since it was decoded

@@ -51,7 +51,7 @@ def print_result(result: BestResult, *, page: str) -> None:
 
 
 def describe_best(result: BestResult) -> str:
-    """Describe what was chosen in one line."""
+    """Describe the chosen candidate in one line."""
     plan = result.search.plan
     chosen = f"best: {result.name}"
     if not result.is_final:
@@ -148,7 +148,7 @@ def describe_suspects(result: BestResult) -> str:
 
 
 def untried(result: BestResult) -> list[str]:
-    """Return what was not tried, or left, each with the reason."""
+    """Return the candidates that were not tried, or eliminated, each with the reason."""
     return [f"{name}: {reason.removesuffix('.')}" for name, reason in result.search.plan.not_tried.items()]
 
 

@@ -14,7 +14,7 @@ from copycat.models.temperature import Doubles, fit_temperature, scaled_probabil
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Hold what was fitted."""
+    """Hold the fitted parameters."""
 
     temperature: float
     is_separable: bool

@@ -41,7 +41,7 @@ _RULES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationRequest:
-    """Hold what a calibration is asked for, besides a temperature."""
+    """Hold the requested parts of a calibration, besides its temperature."""
 
     costs: Sequence[Sequence[float]] | None = None
     recall: float | None = None

@@ -47,7 +47,7 @@ class Recheck:
         yield from measure(name, predictions[new], decisions, rule, classes)
 
     def note(self, part: str, coverage: float | None) -> str:
-        """Return what the figures of a part are worth."""
+        """Describe the reliability of the figures of a part."""
         made = self.calibration
         if self.used.all():
             return f"{part}: the calibration was fitted on these images: nll, ece and coverage are optimistic"

@@ -151,7 +151,7 @@ def _limits(one: Calibrated) -> Iterator[str]:
 
 
 def _honesty(one: Calibrated) -> Iterator[str]:
-    """Describe what the figures are worth: the images may have chosen something before."""
+    """Describe the reliability of the figures: the images may have chosen something before."""
     rivals = f"ranked the {one.plan.rivals} trials" if one.plan.rivals > 1 else "chosen the epoch or the settings"
     if one.sample.fitted_on == "out of fold":
         yield "before, after: each fold by a fit on the others"

@@ -99,7 +99,7 @@ def _differences(exported: "Export", form: Format) -> Iterator[str]:
 
 
 def describe_machine() -> str:
-    """Describe what code that torch compiles here runs on."""
+    """Describe the machines that run code compiled here by torch."""
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{platform.system()} on {platform.machine()} ({instructions}), torch {torch.__version__}"
 

@@ -34,7 +34,7 @@ DEFAULT_SIDE = 64
 
 @dataclass(frozen=True)
 class Decisions:
-    """Hold what is decided for N images."""
+    """Hold the decisions for N images."""
 
     labels: NDArray[np.int64] | NDArray[np.bool_]
     """Predicted label of each, [N]; or [N, classes], whether each class is predicted, where images may have several."""
@@ -53,7 +53,7 @@ class Decisions:
 
 
 def decision_rule(calibration: Calibration | None, *, classes: int, multi_label: bool) -> dict[str, Any]:
-    """Return what `deploy.decision` decides by; of several classes an image that is a threshold for each."""
+    """Return the decision rule, for `deploy.decision`; with several classes per image, a threshold for each."""
     rule = calibration.decision() if calibration else {}
     return {"thresholds": [DEFAULT_THRESHOLD] * classes, **rule} if multi_label else rule
 
@@ -84,7 +84,7 @@ class Predictor:
 
     @property
     def rule(self) -> dict[str, Any]:
-        """Return what `deploy.decision` decides by."""
+        """Return the decision rule, for `deploy.decision`."""
         return decision_rule(self.calibration, classes=len(self.classes), multi_label=self.is_multi_label)
 
     @property

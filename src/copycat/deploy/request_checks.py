@@ -18,7 +18,7 @@ DECODERS = 2
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Hold what is limited over all requests."""
+    """Hold the limits over all requests."""
 
     uploads: Uploads = field(default_factory=Uploads)
     decoders: Semaphore = field(default_factory=lambda: Semaphore(DECODERS))

@@ -40,7 +40,7 @@ def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def find_missing_compiler(device: str | None) -> str | None:
-    """Return what torch.compile needs for a type of device and this machine lacks; None where it has everything."""
+    """Return the requirement of torch.compile for a type of device that this machine lacks; None if none."""
     if device == "cuda" and find_spec("triton") is None:
         return "the package triton"
     if device == "mps":

@@ -35,7 +35,7 @@ class Initialization(ABC):
 
 
 class Default(Initialization):
-    """Keep what PyTorch's layers draw as they are made."""
+    """Keep the initial values that PyTorch's layers draw."""
 
     def __call__(self, network: nn.Module, *, seed: int, image_shape: Sequence[int]) -> None:
         """Change nothing."""

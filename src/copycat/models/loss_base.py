@@ -1,4 +1,4 @@
-"""Define the base classes of losses of logits and labels, which also say how logits become probabilities.
+"""Define the base classes of losses of logits and labels, which also convert logits to probabilities.
 
 Labels are int64 [B] or, for mixed images, soft labels: float [B, classes], the share of each class. With class weights,
 each class's share of an image's loss is multiplied by the weight of the class. Labels of images that may have several
@@ -65,7 +65,7 @@ class Loss(nn.Module, ABC):
         return self(logits, label), self.probability(logits.detach())
 
     def denominator(self, label: Tensor) -> Tensor:
-        """Return what the loss of a batch is divided by: its images for `mean`, 1 for `sum`; a float64 scalar.
+        """Return the denominator of a batch's loss: its images for `mean`, 1 for `sum`; a float64 scalar.
 
         The loss of a batch that several ranks share is the sum of their losses times their denominators, over the sum
         of the denominators. For a sum over the ranks it is the sum of their losses.

@@ -32,7 +32,7 @@ class ModelPackage(ABC):
 
     @abstractmethod
     def refusal(self, name: str) -> str | None:
-        """Return what a name stands for instead of a classifier; None where it names one, or is unknown."""
+        """Return the kind of model of a name that is no classifier; None where it is one, or is unknown."""
 
     @abstractmethod
     def preprocessing(self, name: str) -> Preprocessing:
@@ -61,7 +61,7 @@ class Timm(ModelPackage):
         return list(list_models())
 
     def refusal(self, name: str) -> str | None:
-        """Return what is wrong with the tag of a name: all networks of timm classify images."""
+        """Return the fault of the tag of a name: all networks of timm classify images."""
         from timm import list_pretrained
 
         base, _, tag = name.partition(".")

@@ -33,7 +33,7 @@ class Communicator(Protocol):
         """Return the tensors of each rank, [n, …] of its n in `lengths`, on the first one; else an empty list."""
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes, JSON's values, however long it takes."""
+        """Return the first rank's object, of JSON's types, however long it takes."""
 
 
 class SharedBatches:
@@ -49,7 +49,7 @@ class SharedBatches:
         return self.ranks.rank >= images
 
     def loss_terms(self, criterion: Loss, part: Tensor, label: Tensor, *, images: int) -> Tensor:
-        """Return what ranks sum to find the loss of a whole batch: loss times denominator, and denominator.
+        """Return the terms that ranks sum for the loss of a whole batch: loss times denominator, and denominator.
 
         Args:
             criterion: computed the part's loss.
@@ -130,7 +130,7 @@ class SharedBatches:
         return whole.concatenated() if self.is_first else (probability[:0], label[:0])
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes, however long it takes."""
+        """Return the first rank's object, however long it takes."""
         return self.ranks.from_first(make)
 
 

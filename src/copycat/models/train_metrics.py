@@ -59,7 +59,7 @@ class TrainMetrics:
         return _add_last_loss(rows, costs[:, -1], batches=len(sizes))
 
     def state(self) -> dict[str, Any]:
-        """Return what is recorded of the current epoch, for a checkpoint."""
+        """Return the state of the current epoch, for a checkpoint."""
         return {"train": self.metrics.state(), "last_loss": self.last_loss.cpu()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ class Calibration:
         return self.costs is not None or self.threshold is not None or self.thresholds is not None
 
     def decision(self) -> dict[str, Any]:
-        """Return what `deploy.decision` decides by."""
+        """Return the decision rule, for `deploy.decision`."""
         names = ("costs", "positive", "threshold", "thresholds", "coverage", "sets", "quantile")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 

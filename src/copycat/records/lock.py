@@ -81,7 +81,7 @@ def current_status(status: str, *folders: Path) -> str:
 
 
 def _acquire(file: Path) -> Callable[[], None] | None:
-    """Take the lock, and return what removes and releases it; None where another process holds it."""
+    """Take the lock, and return a function that removes and releases it; None where another process holds it."""
     if sys.platform == "win32" or fcntl is None:
         return _acquire_file_lock(file, seconds=QUERY_SECONDS)
     while True:

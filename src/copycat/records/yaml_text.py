@@ -28,7 +28,7 @@ def _key(name: str, value: Any) -> str:
 
 
 def _dump(node: Mapping[str, Any]) -> str:
-    """Return what `OmegaConf.to_yaml` writes of plain values, without the nodes that it makes of each first."""
+    """Format plain values as `OmegaConf.to_yaml` does, without making a node of each first."""
     text: str = yaml.dump(
         node, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=get_omega_conf_dumper()
     )

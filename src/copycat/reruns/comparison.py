@@ -23,7 +23,7 @@ Rows = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold what two runs have in common, and where they differ."""
+    """Hold the agreement of two runs, and their differences."""
 
     epochs: int
     """Rows of metrics.csv that both have."""

@@ -73,7 +73,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
 
 
 def current_differences(original: Opened, *, data: Path | None = None) -> Sequence[Cause]:
-    """Return what a rerun would differ in, the likely cause first, without training; raise what `rerun` does."""
+    """Return the expected differences of a rerun, the likely cause first, without training; raise as `rerun` does."""
     config = _adapt_config(original, data)
     return _causes(original, config, _data(config))
 

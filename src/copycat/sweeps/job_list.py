@@ -47,7 +47,7 @@ def run_jobs(
     what: str,
     sweep: Path,
 ) -> Runner:
-    """Run those of a list of trials that have not ended, and return what ran them.
+    """Run those of a list of trials that have not ended, and return their runner.
 
     Args:
         jobs: the trials.

@@ -47,7 +47,7 @@ class ProgressDisplay:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Show the bar, where there is a terminal or a notebook; elsewhere say where the trials are."""
+        """Show the bar, where there is a terminal or a notebook; elsewhere print the folder of the trials."""
         counts = TextColumn("trials"), MofNCompleteColumn(), BarColumn(bar_width=24)
         status = TextColumn("{task.fields[status_text]}")
         times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()

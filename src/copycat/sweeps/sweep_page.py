@@ -62,7 +62,7 @@ def _find_first_manifest(rows: Sequence[RunRow], records: Mapping[str, RunRecord
 
 
 def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
-    """Return what was searched on what, such as `lecture: sweep of lr and hidden on Cats`."""
+    """Return experiment, search space and data, such as `lecture: sweep of lr and hidden on Cats`."""
     keys = [*short_names(sweep.varies).values()]
     listed = f"{', '.join(keys[:-1])} and {keys[-1]}" if len(keys) > 1 else "".join(keys)
     source = (manifest or {}).get("data", {}).get("source")

@@ -84,7 +84,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
 
 
 def _describe_unfinished(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """Say what a sweep did in its time; None where all its trials ended, and its race."""
+    """Describe the unfinished part of a sweep whose time is over; None where all its trials ended, and its race."""
     recorded = read_own_sweep(folder)
     trials, wanted = list(read_records(folder)), recorded.trials
     ended = sum(trial.status in ENDED for trial in trials)

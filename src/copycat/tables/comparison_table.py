@@ -56,14 +56,14 @@ def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
 
 
 def comparability_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
-    """Say which parts' metrics have no best value, since the runs measured them on different images."""
+    """Name the parts whose metrics have no best value, since the runs measured them on different images."""
     if parts := dict.fromkeys(line.name.split("/")[1] for line in lines if not line.comparable):
         yield f"no * at {' and '.join(parts)} metrics: the runs have other images there, or other classes"
 
 
 @dataclass(frozen=True)
 class Certainty:
-    """Hold what is known of the validation accuracies of runs."""
+    """Hold the validation accuracies of runs, as far as they are known."""
 
     sentences: Sequence[str]
     """Their confidence intervals, and McNemar's tests of runs on the same images."""

@@ -21,7 +21,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class PaperRequest:
-    """Hold what a table is to show, as typed; empty names are chosen by the runs."""
+    """Hold the requested contents of a table; empty names are chosen by the runs."""
 
     rows: Sequence[str] = ()
     """Keys whose values label the rows."""
@@ -190,7 +190,7 @@ def _make_notes(
     from_best: Sequence[str],
     pivots: bool,
 ) -> Iterator[str]:
-    """Say what the numbers are, what they are over, and how they are compared."""
+    """Describe the numbers, the runs that they summarize, and their comparison."""
     if pivots and len(metrics) == 1:
         ((metric, direction),) = metrics.items()
         yield f"{_metric_title(metric)} ({'lower' if direction == 'minimize' else 'higher'} is better)."

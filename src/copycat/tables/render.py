@@ -41,7 +41,7 @@ def status_cell(rows: Sequence[RunRow]) -> Callable[[RunRow], str]:
 
 
 def status_notes(rows: Sequence[RunRow]) -> Iterator[str]:
-    """Explain the marks of `status_cell`, and say where all images are drawn."""
+    """Explain the marks of `status_cell`, and note where all images are synthetic."""
     if any(row.get("copy_of") for row in rows):
         yield "(rerun): a copy that copycat rerun made"
     if any(row["synthetic"] for row in rows):
@@ -218,7 +218,7 @@ def write_json(content: Mapping[str, Any]) -> None:
 
 
 def indent_json(value: Any, *, depth: int = 0) -> str:
-    """Return what `json.dumps` returns with an indent of 2, but encode rows by its encoder in C, which knows none."""
+    """Encode as `json.dumps` with an indent of 2, but rows by its encoder in C, which supports no indent."""
     inner = value.values() if isinstance(value, Mapping) else value
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return json.dumps(value, allow_nan=False)

@@ -29,7 +29,7 @@ def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def find_step(optimizer: Optimizer) -> Callable[[], object]:
-    """Return what steps the optimizer to the same bits as `optimizer.step`.
+    """Return a function that steps the optimizer to the same bits as `optimizer.step`.
 
     Of torch's own optimizers it is the step alone, without the wrappers for hooks, the profiler and compilation, which
     take longer than to update a small network. Where something is hooked in, it is `optimizer.step`.

@@ -70,7 +70,7 @@ class Collectives:
         return [_read_rows(content, length, values) for content, length in zip(contents or [], lengths, strict=False)]
 
     def make_on_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes, within the time limit."""
+        """Return the first rank's object, within the time limit."""
         return make() if self.size == 1 else self.broadcast(make() if self.is_first else None)  # type: ignore[return-value]
 
     def broadcast(self, value: T) -> T:

@@ -71,7 +71,7 @@ def with_changes(opened: Opened, config: dict[str, Any], words: Sequence[str]) -
 
 
 def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) -> None:
-    """Check that a run can be extended to so many epochs, and say what stays as it was."""
+    """Check that a run can be extended to so many epochs, and report the settings that stay."""
     config, results = opened.config, opened.manifest["results"]
     before, trained = config["trainer"]["max_epochs"], results.get("epochs", 0)
     if epochs <= before:

@@ -51,7 +51,7 @@ def remembered_entry_points() -> Iterator[None]:
 
 
 def get_stored_metrics(trainer: pl.Trainer) -> dict[str, Tensor]:
-    """Return what `trainer.callback_metrics` stores, without what was logged by `self.log` since it was last read.
+    """Return the stored `trainer.callback_metrics`, without values logged by `self.log` since they were last read.
 
     That property looks for it in a tenth of the time of a small network's epoch.
     """

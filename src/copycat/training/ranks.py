@@ -53,7 +53,7 @@ class Ranks(Collectives):
     # ----- before and after training: by the store, where ranks wait as long as the others are alive
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return what the first rank makes, JSON's values, however long it takes.
+        """Return the first rank's object, of JSON's types, however long it takes.
 
         Raises:
             UserError: on all ranks, where it raises one on the first.

@@ -206,7 +206,7 @@ def _resume_on_rank(
 
 
 def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunComponents, *, say: Say) -> None:
-    """Say what changed since the run began.
+    """Report changes since the run began.
 
     Raises:
         UserError: where its data changed.

@@ -114,7 +114,7 @@ def next_commands(folder: Path, *, status: str | None = None, root: Path | None 
 
 
 def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Say where training ended before its last epoch, and how to resume."""
+    """Report that training ended before its last epoch, and how to resume."""
     if ended := manifest["results"].get("ended_early"):
         inside = f" and {pluralize(ended['batch'], 'batch', 'batches')} of the next" if ended["batch"] else ""
         epochs = pluralize(ended["max_epochs"], "epoch")

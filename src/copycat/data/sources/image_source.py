@@ -204,7 +204,7 @@ def _read_cached(
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Hold what came of reading the images of a part."""
+    """Hold the results of reading the images of a part."""
 
     digests: NDArray[np.uint8]
     """Digest of each image that was listed, uint8 [N, 16]; undefined where it is unreadable."""

@@ -103,7 +103,7 @@ class LanceRows(RowSource):
 
 
 def _read_metadata(schema: Any) -> Mapping[str, Any]:
-    """Return what a conversion states; nothing where another program wrote the data set."""
+    """Return the metadata of a conversion; nothing where another program wrote the data set."""
     if METADATA not in (schema.metadata or {}):
         return {}
     stated = json.loads(schema.metadata[METADATA])

@@ -149,7 +149,7 @@ class ParquetReader:
 
 
 class _ProcessState:
-    """Hold what one process has open; a fork and a pickle start anew."""
+    """Hold the open files of one process; a fork and a pickle start anew."""
 
     def __init__(self) -> None:
         self._reset()

@@ -85,7 +85,7 @@ def font() -> Any:
 
 
 def encode_png(picture: Picture, *, software: str = "") -> bytes:
-    """Encode an image as PNG, which may say what made it."""
+    """Encode an image as PNG, which may name the program that made it."""
     texts = PngInfo()
     if software:
         texts.add_text("Software", software)

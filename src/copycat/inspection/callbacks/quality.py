@@ -18,7 +18,7 @@ from copycat.training.run_context import RunContext
 
 @dataclass(kw_only=True, eq=False)
 class DataQuality(Inspector):
-    """Check the images as `copycat data check --deep` does, and write what was found to quality.json.
+    """Check the images as `copycat data check --deep` does, and write the findings to quality.json.
 
     Without the packaged backbone, only the labels of validation images are checked, by the run's own predictions.
     """

@@ -1,4 +1,4 @@
-"""Describe what a deep check found: one list for each kind of finding, with a caption for each image."""
+"""Describe the findings of a deep check: one list for each kind of finding, with a caption for each image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

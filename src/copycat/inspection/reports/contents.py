@@ -64,7 +64,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """Hold what tells a series from others."""
+    """Hold the attributes that distinguish a series."""
 
     color: int
     """From 1 to COLORS; 0 is the color of what stands behind."""
@@ -140,7 +140,7 @@ class Parallel:
 
 
 def to_json(content: Any) -> Any:
-    """Return what the scripts read: printable texts, numbers of six digits, and fields without those that are unset."""
+    """Return the input of the scripts: printable texts, numbers of six digits, and fields that are set."""
     if isinstance(content, str):
         return printable(content)
     if isinstance(content, float):
@@ -169,7 +169,7 @@ class PageImage:
 
     @property
     def data(self) -> Mapping[str, Any] | None:
-        """Return what its script reads; None for a plain image."""
+        """Return the input of its script; None for a plain image."""
         charts = {"charts": to_json(self.charts), "sync": self.synced} if self.charts else None
         return charts if self.parallel is None else dict(to_json(self.parallel))
 

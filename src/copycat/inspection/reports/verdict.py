@@ -16,7 +16,7 @@ LARGE_GAP = 0.05
 
 
 def make_title(folder: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """Return what was trained on what, such as `lecture: mlp on Cats`; the folder where that is unknown."""
+    """Return experiment, network and data, such as `lecture: mlp on Cats`; the folder where they are unknown."""
     values = flatten(config)
     with suppress(KeyError, TypeError):
         model, data = (str(values[f"{group}._target_"]).rpartition(".")[2] for group in ("model", "data"))

@@ -44,7 +44,7 @@ def trace_graph(network: nn.Module, image: Tensor) -> Any:
 
 
 def _graph_key(network: nn.Module, image: Tensor) -> Hashable:
-    """Return what determines a network's graph; None where that is not known.
+    """Return a key that determines a network's graph; None where none is known.
 
     The representation of known layers determines their graph. The code of other ones may decide by any attribute, by
     the numbers of weights and image, and by random ones.

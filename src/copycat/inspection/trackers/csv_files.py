@@ -1,4 +1,4 @@
-"""CSV and image files, which hold what callbacks logged beside the metrics of the run's own metrics.csv."""
+"""CSV and image files, which hold the callbacks' values beside the metrics of the run's own metrics.csv."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ SAFETY = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """Hold what a search began with, as recorded in its sweep.json."""
+    """Hold the initial settings of a search, as recorded in its sweep.json."""
 
     images: int
     """Number of images outside the test part."""

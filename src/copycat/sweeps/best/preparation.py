@@ -22,7 +22,7 @@ TABLE_KEYS = ("data.fit", "data.max_megapixels", "data.memory_mb", "data.cache",
 
 @dataclass(frozen=True)
 class Preparation:
-    """Hold what is known of the data of a search."""
+    """Hold the properties of the data of a search."""
 
     images: int
     """Outside the test part."""

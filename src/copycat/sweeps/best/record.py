@@ -19,7 +19,7 @@ from copycat.tables.run_reader import RunRecord, read_trials
 
 @dataclass(frozen=True)
 class Selection:
-    """Hold what is known of one selection."""
+    """Hold the record of one selection."""
 
     folds: Mapping[str, Folds]
     """Predictions of each candidate that it compares, by inner fold."""

@@ -169,7 +169,7 @@ class BestSession:
         return self.plan.admit(seconds, left=self._processes * self.budget.left)
 
     def _explain(self, seconds: float | None, error: str | None, most: int | None) -> str:
-        """Say why there is no time for a candidate, or why it cannot be trained."""
+        """Explain why there is no time for a candidate, or why it cannot be trained."""
         if seconds is not None:
             return f"a training takes {seconds:.0f} s, and {self.plan.least_trainings} are needed"
         if error is not None and error.startswith(TIME_LIMIT):

@@ -19,7 +19,7 @@ def group_trials(trials: Iterable[PackedTrial]) -> list[list[PackedTrial]]:
 
 
 def _describe_group(group: Sequence[PackedTrial]) -> str | None:
-    """Note the kind of network of like trials; return what other trials need for one pack with them, None if none can.
+    """Set the kind of network of like trials; return a key that trials of one pack share, None if none can join.
 
     Where an optimizer divides by nothing but the gradient, padding would give 0 / 0.
     """

@@ -89,7 +89,7 @@ class LoopedNetwork(StackedNetwork):
             torch.set_num_threads(threads)
 
     def _map(self, run: Callable[[Worker, int], Found]) -> list[Found]:
-        """Return what `run` returns for each trial, in the modes of this thread."""
+        """Call `run` for each trial, in the modes of this thread, and return the results."""
         if self._pool is None:
             with self.threads():
                 return self._map(run)

@@ -1,4 +1,4 @@
-"""Prepare a trial for a pack: load the run that it resumes, build its parts, and say why it cannot be packed."""
+"""Prepare a trial for a pack: load the run that it resumes, build its parts, and decide whether it can be packed."""
 
 import json
 import logging

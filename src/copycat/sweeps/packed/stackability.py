@@ -29,7 +29,7 @@ def why_not_stackable(parts: RunComponents) -> str | None:
 
 
 def _find_side_effect(parts: RunComponents) -> str | None:
-    """Return what a step changes beyond weights, buffers and the random numbers of dropout layers; None if nothing."""
+    """Return a step's effect beyond weights, buffers and the random numbers of dropout layers, or None."""
     network, loss = copy.deepcopy(parts.classifier.network), copy.deepcopy(parts.classifier.loss)
     for module in network.train().modules():
         if isinstance(module, nn.Dropout):

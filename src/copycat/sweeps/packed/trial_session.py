@@ -164,7 +164,7 @@ class TrialSession:
         self.classifier.network = deepcopy(self.classifier.network)
 
     def end(self, status: str, error: str | None, epoch: int) -> Callable[[], RunResult]:
-        """Measure the final metrics of a completed trial; return what writes the last records, after `save_last`.
+        """Measure the final metrics of a completed trial; return the writer of its last records, after `save_last`.
 
         Both may be called in any thread.
         """

@@ -40,12 +40,12 @@ class Importance:
 
     @property
     def label(self) -> str:
-        """Return what the shares are of."""
+        """Return the label of the axis."""
         return f"importance for reaching the best {self.top} of {self.trials} trials by {self.objective} (PED-ANOVA)"
 
 
 def measure_importance(results: Results) -> list[Importance] | str:
-    """Measure the importance of each key for each objective, or say why not; seeds and folds are left out as chance."""
+    """Measure the importance of each key for each objective, or return why not; seeds and folds are left out."""
     trials = results.get_scored_trials("completed")
     keys = [key for key in results.get_key_columns(trials) if len({*key.places}) > 1]
     if len(trials) < MIN_TRIALS:

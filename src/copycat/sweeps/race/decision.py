@@ -38,7 +38,7 @@ FUTILE_FROM = 2
 
 @dataclass(frozen=True, kw_only=True)
 class RaceRules:
-    """Hold what is decided before a race."""
+    """Hold the settings of a race, fixed before it."""
 
     folds: int
     rounds: int
@@ -91,7 +91,7 @@ def critical_value(level: float, pairs: int) -> float:
 
 @dataclass(frozen=True)
 class Round:
-    """Hold what was known after a round."""
+    """Hold the state of a race after a round."""
 
     number: int
     means: Mapping[int, float]

@@ -25,7 +25,7 @@ SHARED_KEYS = ("data", "data.root", "data.split", "data.folds", "data.holdout")
 
 @dataclass(frozen=True, kw_only=True)
 class RacePlan:
-    """Hold what a race began with, as recorded in its sweep.json."""
+    """Hold the initial settings of a race, as recorded in its sweep.json."""
 
     metric: str
     """Name of the metric, of the final weights."""

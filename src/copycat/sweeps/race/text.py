@@ -83,7 +83,7 @@ def _figures(race: RaceRecord) -> str:
 
 
 def _on_test(race: RaceRecord) -> str:
-    """Say how the reported runs do on images that neither the sweep nor the race looked at."""
+    """Report the accuracy on images that neither the sweep nor the race looked at."""
     assert race.report is not None
     names, metric = race.plan.names(), race.plan.metric.replace("val/", "test/", 1)
     each = [f"{names[one]} {format_number(v)}" for one, v in zip(race.chosen, race.report.test, strict=False)]

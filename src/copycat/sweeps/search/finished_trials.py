@@ -39,7 +39,7 @@ class _Column:
 
 @dataclass
 class FinishedTrials:
-    """Hold what a sampler needs of a study's finished trials, which never change."""
+    """Hold the properties of a study's finished trials that a sampler needs, which never change."""
 
     _unfinished: list[int] = field(default_factory=list)
     _seen: int = 0

@@ -68,7 +68,7 @@ class ProcessLock:
 
 
 class JournalFile(JournalFileBackend):
-    """Append to a journal, and read what was added to it.
+    """Append to a journal, and read additions to it.
 
     Optuna's own flushes each line to the disk, and opens the file for each question, of which a trial asks twenty.
     """
