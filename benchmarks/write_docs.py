@@ -25,6 +25,7 @@ TITLES = {
     "overhead": "A step's overhead",
     "startup": "Start-up",
     "memory": "Memory",
+    "concurrent_runs": "Runs at once",
     "packed": "Many trials as one",
     "inspection": "Looking at a run",
     "predict": "Many images",

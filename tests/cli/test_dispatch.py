@@ -35,6 +35,25 @@ def test_an_answer_that_needs_nothing_heavy_imports_nothing_heavy(words: list[st
     assert answer.stdout
 
 
+SPIN_COUNT = """
+import atexit, os, sys
+from copycat.cli import command
+atexit.register(lambda: print(os.environ.get("GOMP_SPINCOUNT"), file=sys.stderr))
+command()
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_idle_threads_leave_the_processors_to_other_runs_unless_the_user_decides(
+    variables: dict[str, str], spins: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP", "OMP"))}
+    words = [sys.executable, "-c", SPIN_COUNT, "--version"]
+    assert subprocess.run(words, capture_output=True, text=True, env=environment | variables).stderr == f"{spins}\n"
+
+
 def test_an_unknown_command_imports_nothing_heavy_either() -> None:
     answer = subprocess.run([sys.executable, "-c", IMPORTED, "trian"], capture_output=True, text=True, check=True)
     assert json.loads(answer.stderr.splitlines()[-1]) == [2, []]
