@@ -70,7 +70,7 @@ def test_a_cleaned_trial_is_reruns_and_predicts_and_its_sweep_is_read(
     opened = open_recorded(loser)
     assert opened.own
     assert set(opened.manifest["cleaned"]) == {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
-    found = rerun(opened, say=lambda line: None)
+    found = rerun(opened, notify=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
     capsys.readouterr()
@@ -83,7 +83,7 @@ def test_a_cleaned_trial_is_reruns_and_predicts_and_its_sweep_is_read(
     call_copycat("report", sweep)
     weights = loser / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])  # damage is still named
-    assert [cause.line for cause in rerun(open_recorded(loser), say=lambda line: None).causes] == [
+    assert [cause.line for cause in rerun(open_recorded(loser), notify=lambda line: None).causes] == [
         "weights.safetensors was changed since it was recorded"
     ]
 

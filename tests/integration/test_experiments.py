@@ -85,7 +85,7 @@ def test_each_cost_and_accuracy_that_a_course_prints_comes_out_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     expected = _expected(name)
-    found = {result.place: result for result in rerun_experiment(name, say=print)}
+    found = {result.place: result for result in rerun_experiment(name, notify=print)}
     for epoch, printed in expected["losses"].items():
         loss = found[f"train/loss of epoch {epoch}"].actual
         assert loss is not None

@@ -59,7 +59,7 @@ def test_an_experiment_is_the_same_when_it_is_rerun(name: str, cats_folder: Path
     if name.startswith("transfer"):  # an epoch of the whole takes as long as a hundred of the others
         short += ["model.backbone_size=32", "trainer.limit_train_batches=3"]
     outcome = train(compose([f"experiment={name}", *short, f"output_dir={tmp_path}"]))
-    found = rerun(open_recorded(outcome.folder), say=lambda line: None)
+    found = rerun(open_recorded(outcome.folder), notify=lambda line: None)
     assert outcome.status == found.outcome.status == "completed"
     assert found.comparison.epochs == 2
     assert found.comparison.tensors >= 2

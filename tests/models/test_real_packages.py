@@ -136,7 +136,7 @@ def test_a_run_on_weights_of_a_file_outlives_the_file(
     before = probabilities()
     weights.unlink()
     assert torch.equal(probabilities(), before)
-    assert not rerun(open_recorded(folder), say=lambda line: None).comparison.differences
+    assert not rerun(open_recorded(folder), notify=lambda line: None).comparison.differences
 
 
 @pytest.mark.parametrize(

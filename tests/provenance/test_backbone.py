@@ -56,11 +56,11 @@ def test_a_run_keeps_its_backbone_when_the_file_is_replaced_or_gone(tiny: Path, 
     assert torch.equal(probabilities(folder), before)
     weights.unlink()
     assert torch.equal(probabilities(folder), before)
-    again = rerun(open_recorded(folder), say=lambda line: None)
+    again = rerun(open_recorded(folder), notify=lambda line: None)
     assert not again.comparison.differences
     assert not again.causes
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
 
 
 def test_a_package_brings_the_backbone_where_neither_file_nor_cache_has_it(
@@ -75,7 +75,7 @@ def test_a_package_brings_the_backbone_where_neither_file_nor_cache_has_it(
     shutil.rmtree(cache)
     there = unpack(tmp_path / "it.zip", tmp_path / "there").folder / "run"
     assert torch.equal(probabilities(there), before)
-    again = rerun(open_recorded(there), say=lambda line: None)
+    again = rerun(open_recorded(there), notify=lambda line: None)
     assert not again.comparison.differences
 
 
@@ -102,7 +102,7 @@ def test_a_backbone_that_is_neither_at_its_place_nor_stored_is_refused_wherever_
     assert kinds == ["weights"]
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     with pytest.raises(UserError, match="expected the backbone"):
-        resume(open_run(folder), say=lambda line: None)
+        resume(open_run(folder), notify=lambda line: None)
 
 
 def test_a_fine_tuned_run_needs_no_pretrained_weights_to_predict(tiny: Path, tmp_path: Path, cache: Path) -> None:

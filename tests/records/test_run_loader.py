@@ -161,7 +161,7 @@ def test_a_strangers_run_is_copied_into_outputs_wherever_it_wanted_to_write(
     aimed = tmp_path / "aimed"
     change_config(folder, lambda config: config.update(output_dir=str(aimed)))
     monkeypatch.chdir(tmp_path)
-    found = rerun(open_recorded(folder), say=lambda line: None)
+    found = rerun(open_recorded(folder), notify=lambda line: None)
     assert found.comparison.differences == []
     assert found.outcome.folder.parts[0] == "outputs"
     assert not aimed.exists()
@@ -195,7 +195,7 @@ def test_a_user_s_package_is_built_once_they_name_it(
     (settings / "trusted.yaml").write_text(yaml.safe_dump({"packages": ["labkit_of_a_test.nets"]}))
     monkeypatch.setenv("COPYCAT_SETTINGS", str(settings))
     assert not open_run(folder).own
-    assert rerun(open_recorded(folder), say=lambda line: None).outcome.status == "completed"
+    assert rerun(open_recorded(folder), notify=lambda line: None).outcome.status == "completed"
 
 
 def test_a_package_that_the_user_trusts_is_not_taken_from_the_working_directory(

@@ -93,6 +93,6 @@ def test_a_packed_trial_ends_by_its_time_and_is_rerun_to_as_many_epochs(tiny: Pa
         assert (ended["by"], ended["batch"], ended["max_epochs"]) == ("trainer.max_time", 0, 1_000_000)
         assert results["epochs"] == ended["epoch"] > 0
     assert [trial.status for trial in read_trials(folder)] == ["completed", "completed"]
-    copy = rerun(open_recorded(folder / "1"), say=lambda line: None)
+    copy = rerun(open_recorded(folder / "1"), notify=lambda line: None)
     assert copy.comparison.epochs == results["epochs"]
     assert not copy.comparison.beyond(1e-4)

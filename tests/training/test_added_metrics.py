@@ -77,7 +77,7 @@ def test_a_resume_inside_an_epoch_and_after_one_gives_the_bits_of_a_whole_run(
 ) -> None:
     whole = train_killable(tiny, tmp_path / "whole", *MEASURED)
     folder = kill_run(tiny, tmp_path / "cut", *MEASURED, after=after)
-    assert resume(open_run(folder), say=print).status == "completed"
+    assert resume(open_run(folder), notify=print).status == "completed"
     assert_same_folders(folder, whole.folder)
 
 

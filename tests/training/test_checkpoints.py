@@ -22,7 +22,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage: str, t
         content[len(content) // 2] ^= 1
     last.write_bytes({"cut": bytes(content[:-100]), "empty": b"", "flipped": bytes(content)}[damage])
     said: list[str] = []
-    resume(open_run(folder), say=said.append)
+    resume(open_run(folder), notify=said.append)
     assert said[0].startswith(f"{last}: expected a whole checkpoint; ")
     assert said[1].endswith("by before.ckpt")
     assert_same_folders(folder, reference)
@@ -34,7 +34,7 @@ def test_without_any_whole_checkpoint_a_run_starts_anew(tiny: Path, tmp_path: Pa
     for name in ("last.ckpt", "before.ckpt"):
         (folder / "checkpoints" / name).write_bytes(b"")
     said: list[str] = []
-    resume(open_run(folder), say=said.append)
+    resume(open_run(folder), notify=said.append)
     assert said[-1] == "no checkpoint to resume from: starting from the beginning"
     assert_same_folders(folder, reference)
 

@@ -39,9 +39,9 @@ def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_bits_and_is_rerun(
     words = [*LAZY, f"data.workers={workers}", f"data={form}", f"data.root={tmp_path}/rows"]
     reference = train_killable(tiny, tmp_path, *words).folder
     folder = kill_run(tiny, tmp_path, *words, after=("batch", 6))
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
-    copied = rerun(open_recorded(folder), say=lambda line: None)
+    copied = rerun(open_recorded(folder), notify=lambda line: None)
     assert not copied.causes
     assert not copied.comparison.differences
 

@@ -58,7 +58,7 @@ def test_groups_are_recorded_and_a_run_is_rerun_though_its_table_has_moved(tiny:
     assert open_run(folder).config["data"]["file"] == str(file)
     (tmp_path / "moved").mkdir()
     moved = file.rename(tmp_path / "moved" / "other.csv")
-    found = rerun(open_recorded(folder), say=lambda line: None, data=moved)
+    found = rerun(open_recorded(folder), notify=lambda line: None, data=moved)
     assert found.comparison.differences == []
     assert list(found.causes) == []
 
@@ -67,7 +67,7 @@ def test_a_run_on_groups_is_resumed_inside_an_epoch_to_the_same_bits(tiny: Path,
     words = ["data.groups=(\\d)", "data.fold=1", "data.folds=3", "data.shuffle=true", "optimizer=adam"]
     reference = train_killable(tiny, tmp_path, *words).folder
     folder = kill_run(tiny, tmp_path, *words, after=("batch", 4))
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
 
 

@@ -58,7 +58,7 @@ def test_three_classes_train_without_a_word_about_the_loss(birds: Path, tmp_path
     assert config["loss"]["_target_"] == f"{LOSS}CrossEntropy"
     typed = train_tiny(*words, "loss=cross_entropy", "data.shuffle=true", data=birds, at=tmp_path)
     assert read_history(typed.folder) == read_history(outcome.folder)
-    assert rerun(open_recorded(outcome.folder), say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(outcome.folder), notify=lambda line: None).comparison.differences == []
 
 
 @pytest.mark.parametrize(("count", "loss"), [(2, "BCE"), (4, "CrossEntropy")])
@@ -97,7 +97,7 @@ def test_balanced_class_weights_are_recorded_as_numbers_that_a_rerun_has_too(une
     assert read_config(folder)["loss"]["class_weights"] == expected
     typed = train_tiny(*words, f"loss.class_weights={expected}".replace(" ", ""), data=uneven, at=tmp_path).folder
     assert read_history(typed) == read_history(folder)
-    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
 
 
 @pytest.mark.parametrize("loss", ["auto", "bce", "bce_with_logits", "cross_entropy", "focal", "mse"])
@@ -164,7 +164,7 @@ def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
     words = ("data.batch_size=5", "data.shuffle=false", "trainer.max_epochs=2", *QUIET)
     folder = train_tiny(*words, data=tiny, at=tmp_path).folder
     change_config(folder, lambda config: config["data"].pop("max_megapixels"))  # of a Copycat without that key
-    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
     shuffled = train_tiny("data.batch_size=5", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
     assert read_history(shuffled) != read_history(folder)
 
@@ -193,6 +193,6 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert {row["part"] for row in evaluate_parts(open_completed(folder), []).rows()} == {"train", "val"}
-    assert rerun(open_recorded(folder), say=lambda line: None).comparison.differences == []
+    assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"

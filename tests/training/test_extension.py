@@ -28,13 +28,13 @@ def test_a_completed_run_trains_on_to_the_bits_of_one_that_was_asked_for_all_epo
     words = [*JOBS[job], "optimizer=adam", "data.shuffle=true"]
     reference = train_killable(tiny, tmp_path, *words, "trainer.max_epochs=5").folder
     folder = train_killable(tiny, tmp_path, *words).folder
-    assert resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5}).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 5}).status == "completed"
     assert_same_folders(folder, reference)
     manifest = read_manifest(folder)
     assert manifest["request"]["overrides"][-1] == "trainer.max_epochs=5"
     assert "trainer.max_epochs=3" not in manifest["request"]["overrides"]
     assert [(entry["epoch"], entry["max_epochs"]) for entry in manifest["resumed"]] == [(3, 5)]
-    found = rerun(open_recorded(folder), say=lambda line: None)
+    found = rerun(open_recorded(folder), notify=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
     assert found.comparison.epochs == 5
@@ -45,9 +45,9 @@ def test_an_extended_run_whose_best_epoch_was_its_former_last_is_rerun_without_a
 ) -> None:
     worse = ["scheduler=multi_step", "scheduler.milestones=[3]", "scheduler.gamma=1e4", "optimizer=momentum"]
     folder = train_killable(tiny, tmp_path, *worse).folder
-    resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5})
+    resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 5})
     assert read_manifest(folder)["results"]["best"]["epoch"] == 2
-    assert not rerun(open_recorded(folder), say=lambda line: None).comparison.differences
+    assert not rerun(open_recorded(folder), notify=lambda line: None).comparison.differences
 
 
 def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(tiny: Path, tmp_path: Path) -> None:
@@ -55,17 +55,17 @@ def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(t
     folder = train_killable(tiny, tmp_path).folder
     KillCallback.after = ("batch", 13)
     with pytest.raises(SimulatedKill):
-        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 5})
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 5})
     KillCallback.after = None
     assert not (folder / "weights.safetensors").exists()
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
 
 
 def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:
     folder = train_killable(tiny, tmp_path, "scheduler=cosine").folder
     said: list[str] = []
-    resume(open_run(folder), say=said.append, more={"trainer.max_epochs": 4})
+    resume(open_run(folder), notify=said.append, more={"trainer.max_epochs": 4})
     assert "scheduler.T_max stays 3, as the run began with it" in said
 
 
@@ -90,7 +90,7 @@ def test_a_run_that_cannot_train_on_is_left_as_it_is(
     folder = train(compose_quickly([*data, *words])).folder
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=message):
-        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": max_epochs})
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": max_epochs})
     assert all(file.read_bytes() == content for file, content in before.items())
 
 
@@ -108,7 +108,7 @@ def test_a_run_whose_configuration_was_changed_does_not_train_on(tiny: Path, tmp
     folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
     change_config(folder, lambda config: config.update(seed=77))
     with pytest.raises(UserError, match=r"config\.yaml: .* changed since: seed\. Restore it"):
-        resume(open_run(folder), say=lambda line: None, more={"trainer.max_epochs": 2})
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 2})
     assert read_manifest(folder)["status"] == "completed"
 
 
@@ -117,5 +117,5 @@ def test_a_run_whose_checkpoint_is_damaged_does_not_train_on_and_says_nothing_el
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"half")
     said: list[str] = []
     with pytest.raises(UserError, match=r"expected the checkpoint of its last epoch; .* Type copycat rerun"):
-        resume(open_run(folder), say=said.append, more={"trainer.max_epochs": 3})
+        resume(open_run(folder), notify=said.append, more={"trainer.max_epochs": 3})
     assert said == []

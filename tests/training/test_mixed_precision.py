@@ -53,9 +53,9 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_is_rerun_to_them(
     words += ["optimizer=adam", "trainer.accumulate_grad_batches=2", *PRECISIONS[precision][0]]
     reference = train_killable(tiny, tmp_path, *words).folder
     folder = kill_run(tiny, tmp_path, *words, after=("batch", 4))
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
-    found = rerun(open_recorded(folder), say=lambda line: None)
+    found = rerun(open_recorded(folder), notify=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
 

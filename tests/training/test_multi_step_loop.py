@@ -339,5 +339,5 @@ def test_a_run_that_dies_between_two_checkpoints_resumes_to_the_same_bits(
     folder = find_only_run(tmp_path / "killed")
     assert len(read_history(folder)) < 9
     said: list[str] = []
-    assert_same_runs(resume(open_run(folder), say=said.append), whole)
+    assert_same_runs(resume(open_run(folder), notify=said.append), whole)
     assert "resuming from" in said[-1]

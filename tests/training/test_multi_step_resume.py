@@ -75,7 +75,7 @@ def test_a_run_that_ends_among_steps_taken_at_once_goes_on_to_the_same_bits(
         assert train_killable(tiny, tmp_path / "cut", *words).status == "interrupted"
     folder = find_newest_run(tmp_path / "cut")
     said: list[str] = []
-    assert resume(open_run(folder), say=said.append).status == "completed"
+    assert resume(open_run(folder), notify=said.append).status == "completed"
     assert said[-1].startswith("resuming from epoch " if steps > 2 or ends is not die else "no checkpoint")
     assert_same_folders(folder, reference)
 
@@ -111,6 +111,6 @@ def test_a_run_is_resumed_inside_the_multi_step_loop_to_the_same_bits(
         folder = kill_run(tiny, tmp_path, *words, after=(hook, batches // 2 if job == "accumulation" else batches))
     if single == "resumed":
         monkeypatch.setattr("copycat.training.session.install", lambda *_, **more: None)
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     # Lightning's own loop counts calls of zero_grad and of schedulers too
     assert_same_folders(folder, reference, but=None if single == "none" else "loops")

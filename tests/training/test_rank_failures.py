@@ -50,7 +50,7 @@ def test_a_rank_that_fails_ends_the_run_which_names_it_and_resumes(
     assert failed.manifest["error"] == read_manifest(failed.folder)["error"]
     assert f"rank {rank} on {socket.gethostname()}" in failed.manifest["error"]
     assert reason in failed.manifest["error"]
-    resumed = resume(open_run(failed.folder), say=lambda _: None)
+    resumed = resume(open_run(failed.folder), notify=lambda _: None)
     assert resumed.status == "completed"
     assert largest_difference(whole, resumed) == 0
 
@@ -124,7 +124,7 @@ def test_a_signal_to_one_rank_ends_the_final_evaluation_of_all(uneven: Path, tmp
     interrupting = "+callbacks.stop._target_=tests.support.ranks.InterruptAtEnd"
     stopped = train_tiny(*TWO, *WORDS, interrupting, data=uneven, at=tmp_path)
     assert stopped.status == "interrupted"
-    resumed = resume(open_run(stopped.folder), say=lambda _: None)
+    resumed = resume(open_run(stopped.folder), notify=lambda _: None)
     assert resumed.status == "completed"
     assert largest_difference(whole, resumed) == 0
 

@@ -110,7 +110,7 @@ def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
         at=tmp_path,
     )
     assert stopped.status == "interrupted"
-    resumed = resume(open_run(stopped.folder), say=lambda _: None, devices=goes_on)
+    resumed = resume(open_run(stopped.folder), notify=lambda _: None, devices=goes_on)
     assert resumed.status == "completed"
     assert resumed.manifest["resumed"][0]["epoch"] == 1
     assert resumed.manifest["resumed"][0]["batch"] > 0
@@ -130,7 +130,7 @@ def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, une
     longer = train_tiny(*ONE, *words, "trainer.max_epochs=5", data=uneven, at=tmp_path / "longer")
     for devices in (1, 2):
         copy = copytree(spread.folder, tmp_path / f"on{devices}")
-        resumed = resume(open_run(copy), say=lambda _: None, more={"trainer.max_epochs": 5}, devices=devices)
+        resumed = resume(open_run(copy), notify=lambda _: None, more={"trainer.max_epochs": 5}, devices=devices)
         assert resumed.status == "completed", resumed.manifest["error"]
         assert largest_difference(longer, resumed) <= 1e-9
 
@@ -149,7 +149,7 @@ def test_ranks_end_together_at_a_time_limit_and_go_on(uneven: Path, tmp_path: Pa
     ended = train_on(2, *words, data=uneven, at=tmp_path)
     epochs = ended.manifest["results"]["epochs"]
     assert ended.manifest["results"]["ended_early"]["by"] == "trainer.max_time"
-    longer = resume(open_run(ended.folder), say=lambda _: None, more={"trainer.max_time": "3s"})
+    longer = resume(open_run(ended.folder), notify=lambda _: None, more={"trainer.max_time": "3s"})
     assert longer.status == "completed"
     assert longer.manifest["results"]["epochs"] > epochs
 

@@ -91,7 +91,7 @@ def resume_as_killed(how: str, folder: Path) -> list[str]:
     (folder / "train.log").write_text("")
     said: list[str] = []
     if how == "alone":
-        resume(open_run(folder), say=said.append)
+        resume(open_run(folder), notify=said.append)
     else:
         resume_sweep(folder)
     return said or (folder / "train.log").read_text().splitlines()

@@ -33,7 +33,7 @@ def test_each_optimizer_goes_on_inside_an_epoch_of_mixed_images(optimizer: str, 
     reference = train_killable(tiny, tmp_path, *words).folder
     folder = kill_run(tiny, tmp_path, *words, after=("batch", 8))
     said: list[str] = []
-    assert resume(open_run(folder), say=said.append).status == "completed"
+    assert resume(open_run(folder), notify=said.append).status == "completed"
     assert said == ["resuming from epoch 1, batch 3, by last.ckpt"]
     assert_same_folders(folder, reference)
 
@@ -46,7 +46,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tm
     places = PLACES if job in ALL_PLACES else PLACES[list(JOBS).index(job) % 2 :: 2]
     for after in places:
         if folder := try_to_kill(tiny, tmp_path, *words, after=after):
-            assert resume(open_run(folder), say=lambda line: None).status == "completed"
+            assert resume(open_run(folder), notify=lambda line: None).status == "completed"
             assert_same_folders(folder, reference)
             killed += 1
     assert killed >= len(places) / 2
@@ -58,9 +58,9 @@ def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) 
     for place in [("batch", 3), ("batch", 4), ("validation", 4), ("batch", 5), ("epoch", 8), ("end", 12)]:
         KillCallback.after = place
         with pytest.raises(SimulatedKill):
-            resume(open_run(folder), say=lambda line: None)
+            resume(open_run(folder), notify=lambda line: None)
     KillCallback.after = None
-    resume(open_run(folder), say=lambda line: None)
+    resume(open_run(folder), notify=lambda line: None)
     assert_same_folders(folder, reference)
     assert len(read_manifest(folder)["resumed"]) == 7
 
@@ -73,7 +73,7 @@ def test_a_run_goes_on_under_a_clock_that_was_set_back(
     clock = time.time
     with monkeypatch.context() as patched:
         patched.setattr(time, "time", lambda: clock() - 86_400)
-        resume(open_run(folder), say=lambda line: None)
+        resume(open_run(folder), notify=lambda line: None)
     assert_same_folders(folder, reference)
     curve = load_events(folder / "tensorboard" / "train").Scalars("loss")
     assert curve[-1].wall_time < curve[0].wall_time  # the clock was set back
@@ -82,8 +82,8 @@ def test_a_run_goes_on_under_a_clock_that_was_set_back(
 
 def test_a_run_that_was_resumed_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 7))
-    resume(open_run(folder), say=lambda line: None)
-    found = rerun(open_recorded(folder), say=lambda line: None)
+    resume(open_run(folder), notify=lambda line: None)
+    found = rerun(open_recorded(folder), notify=lambda line: None)
     assert not found.causes
     assert not found.comparison.differences
     assert found.comparison.epochs == 3
@@ -95,7 +95,7 @@ def test_a_run_that_stopped_early_trains_no_further_when_it_is_resumed(tiny: Pat
     steps = reference.manifest["results"]["steps"]
     assert steps < 200
     folder = kill_run(tiny, tmp_path, *words, after=("end", steps))
-    resume(open_run(folder), say=lambda line: None)
+    resume(open_run(folder), notify=lambda line: None)
     assert_same_folders(folder, reference.folder)
 
 
@@ -114,7 +114,7 @@ def test_a_run_that_was_killed_before_it_trained_is_resumed(
             train_killable(tiny, tmp_path)
     folder = find_newest_run(tmp_path)
     assert read_manifest(folder)["status"] == "running"
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
     assert (folder / "images.csv").read_bytes() == (reference / "images.csv").read_bytes()
 
@@ -126,7 +126,7 @@ def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> No
     lines = history.read_text().splitlines(keepends=True)
     history.write_text("".join(lines[:1]) + lines[1][:9])  # the last row that is left is cut short too
     said: list[str] = []
-    resume(open_run(folder), say=said.append)
+    resume(open_run(folder), notify=said.append)
     assert any("expected metrics.csv to reach epoch 2" in line for line in said)
     assert_same_folders(folder, reference)
 
@@ -136,7 +136,7 @@ def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: 
     folder = kill_run(tiny, tmp_path / "one", after=("batch", 7))
     moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
     before = sorted((tmp_path / "one").rglob("*"))
-    resume(open_run(moved), say=lambda line: None)
+    resume(open_run(moved), notify=lambda line: None)
     assert_same_folders(moved, reference)
     assert sorted((tmp_path / "one").rglob("*")) == before
 
@@ -144,7 +144,7 @@ def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: 
 def test_a_completed_run_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
     folder = train_killable(tiny, tmp_path).folder
     with pytest.raises(UserError, match=r"it is completed\. Type copycat rerun "):
-        resume(open_run(folder), say=lambda line: None)
+        resume(open_run(folder), notify=lambda line: None)
 
 
 def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
         image.save(file)
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match="expected the data that the run began with; 1 image differs"):
-        resume(open_run(folder), say=lambda line: None)
+        resume(open_run(folder), notify=lambda line: None)
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
@@ -165,7 +165,7 @@ def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny:
     folder = kill_run(tiny, tmp_path, after=("batch", 8))
     remove_metric(folder, "balanced_accuracy")
     header = (folder / "metrics.csv").read_text().splitlines()[0]
-    assert resume(open_run(folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert lines[0] == header
     assert [line.count(",") for line in lines] == [header.count(",")] * 4  # and three epochs

@@ -24,7 +24,7 @@ def test_a_pruner_gets_each_epoch_s_metrics_once_and_those_before_a_resume_too(t
         return None
 
     folder = kill_run(tiny, tmp_path, after=("epoch", 4))
-    resume(open_run(folder), say=lambda line: None, limits=Limits(pruner=judge))
+    resume(open_run(folder), notify=lambda line: None, limits=Limits(pruner=judge))
     rows = read_history(folder)
     assert seen == [(epoch, rows[epoch]["val/loss"]) for epoch in (0, 1)]  # after the last there is nothing to end
 
@@ -35,7 +35,7 @@ def test_a_pruned_run_ends_between_two_epochs_with_its_records_whole(tiny: Path,
     outcome = train(compose_quickly([*where, "trainer.max_epochs=9"]), limits=limits)
     assert (outcome.status, outcome.manifest["error"]) == ("pruned", "worse than others")
     assert len(read_history(outcome.folder)) == 2
-    assert resume(open_run(outcome.folder), say=lambda line: None).status == "completed"
+    assert resume(open_run(outcome.folder), notify=lambda line: None).status == "completed"
     assert len(read_history(outcome.folder)) == 9
 
 

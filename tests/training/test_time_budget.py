@@ -52,15 +52,17 @@ def test_a_run_that_ended_goes_on_and_is_rerun_to_the_bits_of_one_that_did_not(
         "max_epochs": 4,
     }
     assert len(read_history(ended.folder)) == position.epoch
-    copy = rerun(open_recorded(ended.folder), say=lambda line: None)
+    copy = rerun(open_recorded(ended.folder), notify=lambda line: None)
     assert not copy.causes
     assert not copy.comparison.differences
     assert copy.comparison.tensors > 0
     assert copy.outcome.manifest["results"] == ended.manifest["results"]
-    assert resume(open_run(ended.folder), say=lambda line: None, more={"trainer.max_time": None}).status == "completed"
+    assert (
+        resume(open_run(ended.folder), notify=lambda line: None, more={"trainer.max_time": None}).status == "completed"
+    )
     assert_same_folders(ended.folder, whole.folder)
     assert "ended_early" not in read_manifest(ended.folder)["results"]
-    assert not rerun(open_recorded(ended.folder), say=lambda line: None).comparison.differences
+    assert not rerun(open_recorded(ended.folder), notify=lambda line: None).comparison.differences
 
 
 def test_the_final_metrics_of_a_run_that_ended_are_those_of_a_run_of_so_many_epochs(tiny: Path, tmp_path: Path) -> None:
@@ -80,18 +82,18 @@ def test_a_run_ends_by_the_clock_and_counts_the_seconds_before_a_resume(steps: s
     assert 0 < ended["epoch"] < 1_000_000
     assert outcome.manifest["seconds"] >= 0.2
     with pytest.raises(UserError, match=r"trainer\.max_time=MORE"):
-        resume(open_run(outcome.folder), say=lambda line: None)
+        resume(open_run(outcome.folder), notify=lambda line: None)
     with pytest.raises(UserError, match=r"expected more than the run's 0\.2s; got 0\.1s"):
-        resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_time": 0.1})
+        resume(open_run(outcome.folder), notify=lambda line: None, more={"trainer.max_time": 0.1})
     with pytest.raises(UserError, match=r"Type trainer\.max_time=MORE too"):
-        resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_epochs": 2_000_000})
+        resume(open_run(outcome.folder), notify=lambda line: None, more={"trainer.max_epochs": 2_000_000})
     more = f"{outcome.manifest['seconds'] + 0.5:.2f}s"
-    longer = resume(open_run(outcome.folder), say=lambda line: None, more={"trainer.max_time": more})
+    longer = resume(open_run(outcome.folder), notify=lambda line: None, more={"trainer.max_time": more})
     assert longer.manifest["results"]["ended_early"]["epoch"] > ended["epoch"]
     assert longer.manifest["resumed"][-1]["max_time"] == more
     assert longer.manifest["seconds"] >= outcome.manifest["seconds"] + 0.49
     assert read_manifest(longer.folder)["request"]["overrides"][-1] == f"trainer.max_time={more}"
-    copy = rerun(open_recorded(longer.folder), say=lambda line: None)
+    copy = rerun(open_recorded(longer.folder), notify=lambda line: None)
     assert not copy.comparison.differences
     assert copy.comparison.epochs == longer.manifest["results"]["ended_early"]["epoch"]
 
@@ -100,7 +102,7 @@ def test_a_killed_run_s_time_counts_after_its_resume(tiny: Path, tmp_path: Path)
     outcome = train_tiny("trainer.max_epochs=1000000", "trainer.max_time=0.2s", data=tiny, at=tmp_path)
     manifest = read_manifest(outcome.folder)
     write_manifest(outcome.folder, {**manifest, "status": "running", "results": {}})
-    again = resume(open_run(outcome.folder), say=lambda line: None)  # killed after its last checkpoint
+    again = resume(open_run(outcome.folder), notify=lambda line: None)  # killed after its last checkpoint
     assert again.manifest["results"] == outcome.manifest["results"]
 
 
@@ -109,4 +111,4 @@ def test_a_run_with_time_left_has_all_epochs_and_bits(tiny: Path, tmp_path: Path
     within = train_killable(tiny, tmp_path / "b", *JOBS["cosine"], "trainer.max_time=1h")
     assert_same_folders(within.folder, reference.folder)
     with pytest.raises(UserError, match=r"expected a run that ended by its time"):
-        resume(open_run(within.folder), say=lambda line: None, more={"trainer.max_time": "2h"})
+        resume(open_run(within.folder), notify=lambda line: None, more={"trainer.max_time": "2h"})

@@ -126,7 +126,7 @@ def test_frozen_parameters_are_not_averaged(tiny: Path, tmp_path: Path) -> None:
 
 def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    found = rerun(open_recorded(train_completed(*EMA, tiny=tiny, at=tmp_path).folder), say=lambda line: None)
+    found = rerun(open_recorded(train_completed(*EMA, tiny=tiny, at=tmp_path).folder), notify=lambda line: None)
     assert not found.comparison.differences
 
 

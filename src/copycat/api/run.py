@@ -268,7 +268,7 @@ class Run:
         more = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
         given = {key: value for key, value in more.items() if value is not None}
         check_more(given)
-        resume(open_run(self.folder), say=lambda _: None, more=given)
+        resume(open_run(self.folder), notify=lambda _: None, more=given)
         return load_run(self.folder)
 
     def rerun(self, *, data: PathInput | None = None) -> "Rerun":
@@ -284,7 +284,7 @@ class Run:
         """
         from copycat.reruns.rerun import rerun
 
-        return rerun(self._opened, say=lambda _: None, data=None if data is None else Path(data))
+        return rerun(self._opened, notify=lambda _: None, data=None if data is None else Path(data))
 
     def _check_weights(self) -> None:
         check_has_weights(self._opened)

@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> None:
         opened,
         arguments.format,
         to=arguments.to,
-        say=print_progress,
+        notify=print_progress,
         calibrated=not arguments.uncalibrated,
         tolerance=arguments.tolerance,
     )

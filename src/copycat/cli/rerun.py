@@ -58,7 +58,7 @@ def _rerun_experiment(name: str, arguments: argparse.Namespace) -> bool:
     with defer_garbage_collection():
         from copycat.reruns.expected_results import print_results, rerun_experiment
 
-    results = rerun_experiment(name, say=print_progress, data=arguments.data)
+    results = rerun_experiment(name, notify=print_progress, data=arguments.data)
     return print_results(results, tolerance=arguments.tolerance)
 
 
@@ -113,7 +113,7 @@ def _rerun_run(arguments: argparse.Namespace, *, named: Path | None = None) -> b
 
     if arguments.check:
         return print_check(current_differences(original, data=arguments.data))
-    compared = rerun(original, say=print_progress, data=arguments.data)
+    compared = rerun(original, notify=print_progress, data=arguments.data)
     return print_rerun(compared, tolerance=arguments.tolerance)
 
 

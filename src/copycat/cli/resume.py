@@ -99,7 +99,7 @@ def _resume_run(arguments: argparse.Namespace) -> int:
 
     outcome = resume(
         opened,
-        say=print_progress,
+        notify=print_progress,
         extra_loggers=lambda config: [PrintedLosses(config["print_losses"])],
         more=more,
         devices=arguments.devices,

@@ -6,6 +6,7 @@ Everything that a command prints passes through here: a line by `print_line`, a 
 
 import re
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from copycat.config.suggestions import format_value
@@ -13,6 +14,8 @@ from copycat.config.suggestions import format_value
 if TYPE_CHECKING:
     from rich.console import Console
 
+Notify = Callable[[str], None]
+"""Takes each line that a user should know."""
 CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Characters that move a terminal's cursor, change its colors or turn text around; not line feeds and tabs."""
 _CONTROL = re.compile(f"[{CONTROL}]")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from copycat.config.errors import UserError
-from copycat.config.printable import print_line
+from copycat.config.printable import Notify, print_line
 from copycat.config.suggestions import first_line
 from copycat.data import decode
 from copycat.data.sources.root import find_missing_data
@@ -40,7 +40,6 @@ from copycat.models import networks
 from copycat.records.run_loader import Opened
 from copycat.training.components import build_data
 
-Say = Callable[[str], None]
 CALIBRATION_IMAGES = 256
 """Training images that ranges of activations are taken from, at most."""
 
@@ -79,13 +78,13 @@ def export(
     form: Format,
     *,
     to: Path,
-    say: Say = lambda _: None,
+    notify: Notify = lambda _: None,
     calibrated: bool = True,
     tolerance: float | None = None,
 ) -> Export:
     """Write a completed run as network, model card and script that uses it: all of them, or nothing.
 
-    `say` is called with a line at the start of each step that takes long; for `calibrated` see `open_predictor`,
+    `notify` is called with a line at the start of each step that takes long; for `calibrated` see `open_predictor`,
     for the tolerance `ExportFormat`, which has the default.
 
     Raises:
@@ -102,7 +101,7 @@ def export(
         images = _calibration_images(parts, why_not) if form == "int8" else ()
         try:
             with _atomic_folder(to, form) as folder:
-                say(kind.writing)
+                notify(kind.writing)
                 write_network(form, predictor, opened, folder, calibration=images)
                 for module in (decode, decision):
                     shutil.copyfile(str(module.__file__), folder / f"{module.__name__.rpartition('.')[2]}.py")
@@ -111,8 +110,8 @@ def export(
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")
                 if form == "web":
-                    write_web_page(folder, folder / kind.file, description, opened, say=say)
-                say("comparing the export with the run")
+                    write_web_page(folder, folder / kind.file, description, opened, notify=notify)
+                notify("comparing the export with the run")
                 on_files, on_validation = _compare(form, folder, predictor, parts.get("val"))
                 _check(form, on_validation or on_files, on_files, accepted)
                 accuracies = None if on_validation is None else on_validation.accuracies(parts["val"].labels)
@@ -192,13 +191,13 @@ def print_export(
     form: Format,
     *,
     to: Path | None,
-    say: Say,
+    notify: Notify,
     calibrated: bool = True,
     tolerance: float | None = None,
 ) -> None:
     """Export a run, and print the folder and the largest differences from the run."""
     folder = to or run.user_path / "export" / form
-    exported = export(run, form, to=folder, say=say, calibrated=calibrated, tolerance=tolerance)
+    exported = export(run, form, to=folder, notify=notify, calibrated=calibrated, tolerance=tolerance)
     print_line(exported.folder)
     if exported.difference is None:
         print_line(f"copycat: not compared on the validation images: {exported.why_not}", error=True)

@@ -2,7 +2,7 @@
 
 import gzip
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from copycat.config.printable import Notify
 from copycat.deploy.web_runtime import PACKAGE, load_web_runtime
 from copycat.inspection.reports.page import make_printable, stylesheet
 from copycat.inspection.reports.verdict import make_title
@@ -20,14 +21,14 @@ PAGE = "index.html"
 
 
 def write_web_page(
-    folder: Path, model: Path, description: Mapping[str, Any], opened: Opened, *, say: Callable[[str], None]
+    folder: Path, model: Path, description: Mapping[str, Any], opened: Opened, *, notify: Notify
 ) -> None:
     """Write the page beside an ONNX model; for its description see `describe_model`.
 
     Raises:
         UserError: where the runtime cannot be had.
     """
-    runtime = load_web_runtime(say)
+    runtime = load_web_runtime(notify)
     environment = Environment(
         loader=PackageLoader(__package__, ""), autoescape=True, finalize=make_printable, undefined=StrictUndefined
     )

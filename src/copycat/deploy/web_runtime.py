@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tarfile
 from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
+from copycat.config.printable import Notify
 from copycat.config.suggestions import first_line
 from copycat.deploy.export_formats import WEB_RUNTIME
 
@@ -34,7 +34,7 @@ class WebRuntime:
     wasm: bytes
 
 
-def load_web_runtime(say: Callable[[str], None]) -> WebRuntime:
+def load_web_runtime(notify: Notify) -> WebRuntime:
     """Return the runtime from the cache; the first time npm downloads it there.
 
     Raises:
@@ -43,7 +43,7 @@ def load_web_runtime(say: Callable[[str], None]) -> WebRuntime:
     cached = cache_folder() / WEB_RUNTIME
     content = cached.read_bytes() if cached.is_file() else b""
     if _integrity(content) != INTEGRITY:
-        say(f"downloading {PACKAGE} by npm, once: 33 MB")
+        notify(f"downloading {PACKAGE} by npm, once: 33 MB")
         content = _download()
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_whole(cached, content)

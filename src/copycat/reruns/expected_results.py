@@ -12,10 +12,9 @@ from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import RESULT_SUFFIXES, experiment_folders
-from copycat.config.printable import make_console, print_line, printable
+from copycat.config.printable import Notify, make_console, print_line, printable
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.metrics_csv import read_history
-from copycat.reruns.rerun import Say
 from copycat.training.train import train
 
 
@@ -47,7 +46,7 @@ class ExpectedResult:
         return abs(self.actual - recorded) <= tolerance * max(1.0, abs(recorded)) or self.actual_text == self.recorded
 
 
-def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[ExpectedResult]:
+def rerun_experiment(name: str, *, notify: Notify, data: Path | None = None) -> list[ExpectedResult]:
     """Train an experiment, on the images of another folder if one is given, and look up each recorded number.
 
     Raises:
@@ -58,11 +57,11 @@ def rerun_experiment(name: str, *, say: Say, data: Path | None = None) -> list[E
     request = compose([f"experiment={name}", *([] if data is None else [f"data.root={data}"])])
     allow_own_modules(request.config)
     outcome = train(request)
-    say(f"the run lies in {outcome.folder}")
+    notify(f"the run lies in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     if outcome.status == "failed":
-        say(f"failed: {outcome.manifest['error']}")
+        notify(f"failed: {outcome.manifest['error']}")
     try:
         losses = {str(int(row["epoch"])): row["train/loss"] for row in read_history(outcome.folder)}
     except FileNotFoundError:  # the run failed in its first epoch

@@ -1,11 +1,12 @@
 """Rerun a run from its folder alone, and compare both."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import Request
+from copycat.config.printable import Notify
 from copycat.config.suggestions import one_of
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.root import move_data
@@ -24,7 +25,6 @@ from copycat.training.process_state import isolated
 from copycat.training.stopping import Limits
 from copycat.training.train import RunResult, train
 
-Say = Callable[[str], None]
 OUTPUTS = "outputs"
 
 
@@ -39,7 +39,7 @@ class Rerun:
     """Differences known before the start, the likely cause first."""
 
 
-def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
+def rerun(original: Opened, *, notify: Notify, data: Path | None = None) -> Rerun:
     """Train again into a new folder, on the images of another folder if one is given, and compare.
 
     Raises:
@@ -50,7 +50,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     images = _data(config)
     differences = _causes(original, config, images)
     for cause in differences:
-        say(f"differs from the original: {cause.kind}: {cause.line}")
+        notify(f"differs from the original: {cause.kind}: {cause.line}")
     experiment = str(original.manifest["request"]["experiment"])
     copy_of = {
         "folder": str((original.user_path if original.user_path.is_file() else original.folder).resolve()),
@@ -63,7 +63,7 @@ def rerun(original: Opened, *, say: Say, data: Path | None = None) -> Rerun:
     # steps, not the clock: another machine takes as many
     with recorded_backbone(original.manifest, folder=original.folder):
         outcome = train(request, copy_of=copy_of, data=images, limits=Limits(ignores_clock=True, end=end))
-    say(f"the copy is in {outcome.folder}")
+    notify(f"the copy is in {outcome.folder}")
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     # not opened from disk: this process has just written it, so it is trusted

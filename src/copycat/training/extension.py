@@ -1,6 +1,6 @@
 """Extend a run to more epochs or more time: a new request, recorded in its configuration and manifest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +12,7 @@ from copycat.config.dotted_keys import iterate_values
 from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.config.printable import Notify
 from copycat.config.schedule_lengths import TOTAL_KEYS
 from copycat.config.suggestions import pluralize
 from copycat.config.validation import check_value
@@ -35,7 +36,7 @@ def check_more(more: More) -> None:
         check_value(key, value, {})
 
 
-def extend_run(opened: Opened, more: More, *, say: Callable[[str], None]) -> Opened:
+def extend_run(opened: Opened, more: More, *, notify: Notify) -> Opened:
     """Return the run as requested with more epochs or time, of which the trained ones are the first.
 
     Raises:
@@ -47,7 +48,7 @@ def extend_run(opened: Opened, more: More, *, say: Callable[[str], None]) -> Ope
         before = f"is of {epochs}" if EPOCHS in more else "gives all trials their time"
         raise UserError(f"{folder}: expected a run by itself; got a trial, whose sweep {before}.")
     if EPOCHS in more:
-        _check_epochs(opened, more[EPOCHS], say=say)
+        _check_epochs(opened, more[EPOCHS], notify=notify)
     if TIME in more:
         _check_time(opened, more[TIME])
     elif manifest["status"] == "completed" and "ended_early" in manifest["results"]:
@@ -70,7 +71,7 @@ def with_changes(opened: Opened, config: dict[str, Any], words: Sequence[str]) -
     return replace(opened, config=config, manifest={**opened.manifest, "request": request})
 
 
-def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) -> None:
+def _check_epochs(opened: Opened, epochs: Any, *, notify: Notify) -> None:
     """Check that a run can be extended to so many epochs, and report the settings that stay."""
     config, results = opened.config, opened.manifest["results"]
     before, trained = config["trainer"]["max_epochs"], results.get("epochs", 0)
@@ -91,7 +92,7 @@ def _check_epochs(opened: Opened, epochs: Any, *, say: Callable[[str], None]) ->
                 f"{key}: expected a schedule that can be extended; this cycle ends after {value}. Type copycat train."
             )
         if key.rpartition(".")[2] in TOTAL_KEYS:
-            say(f"{key} stays {value}, as the run began with it")
+            notify(f"{key} stays {value}, as the run began with it")
 
 
 def _check_time(opened: Opened, time: Any) -> None:

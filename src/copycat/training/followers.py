@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from copycat.config.printable import Notify
 from copycat.models.metrics import Row
 from copycat.records.background_writer import BackgroundWriter
 from copycat.training.components import RunComponents
@@ -34,7 +35,7 @@ class FollowerRecorder(RunRecorder):
         write: Callable[[Path], object] | None,
         *,
         resumes_at: int | None = None,
-        say: Callable[[str], None] = print,
+        notify: Notify = print,
     ) -> None:
         """Write nothing."""
 

@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from copycat.config.errors import UserError
+from copycat.config.printable import Notify
 from copycat.models.classifier import Stage, log_rows
 from copycat.models.metrics import Row, metric_columns
 from copycat.records.background_writer import BackgroundWriter
@@ -82,14 +83,14 @@ class RunRecorder:
         write: Callable[[Path], object] | None,
         *,
         resumes_at: int | None = None,
-        say: Callable[[str], None] = log.info,
+        notify: Notify = log.info,
     ) -> None:
         """Write the initial files of a run; where it resumes at an epoch, drop the records from there on.
 
         Args:
             write: writes configuration and manifest to the folder; None where they exist.
             resumes_at: the epoch; None for a new run.
-            say: takes one line per logger that cannot purge.
+            notify: takes one line per logger that cannot purge.
 
         Raises:
             OSError: where the folder cannot be written to.
@@ -100,7 +101,9 @@ class RunRecorder:
                 if hasattr(logger, "purge"):
                     logger.purge(resumes_at)
                 else:
-                    say(f"{type(logger).__name__} cannot resume: it starts anew. metrics.csv and TensorBoard resume.")
+                    notify(
+                        f"{type(logger).__name__} cannot resume: it starts anew. metrics.csv and TensorBoard resume."
+                    )
         reserve(self.folder)
         if write is not None:
             write(self.folder)

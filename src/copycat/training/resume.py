@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from copycat.config.errors import UserError
+from copycat.config.printable import Notify
 from copycat.config.suggestions import one_of, pluralize
 from copycat.config.worlds import fill_world, needs_launch, world_size
 from copycat.models.stored_weights import recorded_backbone
@@ -37,7 +38,6 @@ from copycat.training.signals import SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
 from copycat.training.stopping import Limits
 
-Say = Callable[[str], None]
 RESUMED_KEYS = (EPOCHS, TIME, *(f"trainer.{name}" for name in ("devices", "num_nodes", "strategy", "timeout")))
 """Keys whose values a resume may change."""
 MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
@@ -55,7 +55,7 @@ class ResumePoint:
 def resume(
     opened: Opened,
     *,
-    say: Say,
+    notify: Notify,
     extra_loggers: MakeLoggers = lambda _: (),
     limits: Limits = Limits(),  # noqa: B008, it is frozen
     more: More = NOTHING_MORE,
@@ -63,7 +63,7 @@ def resume(
 ) -> RunResult:
     """Resume a run that was killed, interrupted, or failed; or extend any run by `more` epochs or time.
 
-    `say` takes each line that a user should know before it starts. `devices` are another number of ranks, which may
+    `notify` takes each line that a user should know before it starts. `devices` are another number of ranks, which may
     change bits; None: as many as before.
 
     Raises:
@@ -75,7 +75,7 @@ def resume(
     completed = opened.manifest["status"] == "completed"
     ended_early = opened.manifest["results"].get("ended_early")
     if more:
-        opened = extend_run(opened, more, say=say)
+        opened = extend_run(opened, more, notify=notify)
     elif completed and ended_early:
         raise UserError(
             f"{folder}: expected a run that stopped; it is completed, as its {ended_early['by']} is over. Type"
@@ -86,10 +86,10 @@ def resume(
             f"{folder}: expected a run that stopped; it is completed. Type copycat rerun {quote(str(folder))},"
             f" or copycat resume {quote(str(folder))} trainer.max_epochs=MORE."
         )
-    recorded, opened = opened.config, on_devices(opened, devices, say=say)
+    recorded, opened = opened.config, on_devices(opened, devices, notify=notify)
     trainer = opened.config["trainer"]
     settings: dict[str, Any] = {
-        "say": say,
+        "notify": notify,
         "extra_loggers": extra_loggers,
         "limits": limits,
         "more": more,
@@ -114,12 +114,12 @@ def _check_config(opened: Opened) -> None:
         )
 
 
-def on_devices(opened: Opened, devices: int | None, *, say: Say) -> Opened:
+def on_devices(opened: Opened, devices: int | None, *, notify: Notify) -> Opened:
     """Return the run with so many devices, or with those that it was recorded with, as far as the launcher agrees."""
     trainer = opened.config["trainer"]
     before = world_size(trainer)
     if devices not in (None, before):
-        say(f"resuming on {pluralize(devices, 'device')} instead of {before}: bits may change")
+        notify(f"resuming on {pluralize(devices, 'device')} instead of {before}: bits may change")
         added = {} if "strategy" in trainer else {"strategy": "ddp", "timeout": TIMEOUT}
         trainer = {**trainer, **added, "devices": devices, "num_nodes": 1}
     filled = fill_world(trainer)
@@ -133,7 +133,7 @@ def _resume_on_rank(
     opened: Opened,
     *,
     recorded: Mapping[str, Any],
-    say: Say,
+    notify: Notify,
     extra_loggers: MakeLoggers,
     limits: Limits,
     more: More,
@@ -141,7 +141,7 @@ def _resume_on_rank(
     """Resume as one of the ranks, or alone."""
     config, folder, signals = opened.config, opened.folder, SignalHandler()
     ranks = make_ranks(config["trainer"])
-    tell: Say = say if ranks.is_first else (lambda _: None)
+    notify = notify if ranks.is_first else (lambda _: None)
     with (
         ranks.joined(),
         isolated(threads=config["trainer"].get("threads")),
@@ -160,9 +160,9 @@ def _resume_on_rank(
 
         def find_point() -> tuple[int, int, str]:
             """Check what the run began with, and return where it resumes."""
-            _check_inputs(opened, recorded, components, say=tell)
+            _check_inputs(opened, recorded, components, notify=notify)
             lines = list[str]()
-            point = find_resume_point(opened, say=lines.append)
+            point = find_resume_point(opened, notify=lines.append)
             is_completed, epochs = opened.manifest["status"] == "completed", opened.manifest["results"].get("epochs")
             if is_completed and point.position.epoch != epochs:
                 wrong = damage(path) if (path := folder / "checkpoints" / "last.ckpt").exists() else "it has none"
@@ -171,7 +171,7 @@ def _resume_on_rank(
                     f" Type copycat rerun {quote(str(folder))}, which trains it again."
                 )
             for line in lines:
-                tell(line)
+                notify(line)
             return point.position.epoch, point.position.batch, str(point.checkpoint or "")
 
         epoch, batch, path = ranks.from_first(find_point)
@@ -198,14 +198,14 @@ def _resume_on_rank(
             )
             session.last.extended_at = {entry["epoch"] for entry in manifest["resumed"] if entry.get("max_epochs")}
             try:
-                session.recorder.open(write, resumes_at=epoch, say=tell)
+                session.recorder.open(write, resumes_at=epoch, notify=notify)
             except OSError as error:
                 release(folder)
                 raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
         return share_result(session.run(checkpoint=point.checkpoint, epoch=epoch), ranks)
 
 
-def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunComponents, *, say: Say) -> None:
+def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunComponents, *, notify: Notify) -> None:
     """Report changes since the run began.
 
     Raises:
@@ -215,23 +215,23 @@ def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunCo
     for cause in diagnose(began, RunInputs.from_process(opened.config, components.data)):
         if cause.kind == "data":
             raise UserError(f"{opened.folder}: expected the data that the run began with; {cause.line}.")
-        say(f"changed since the run began: {cause.kind}: {cause.line}")
+        notify(f"changed since the run began: {cause.kind}: {cause.line}")
 
 
-def find_resume_point(opened: Opened, *, say: Say) -> ResumePoint:
+def find_resume_point(opened: Opened, *, notify: Notify) -> ResumePoint:
     """Return the newest intact checkpoint for which metrics.csv has all rows."""
-    point = next(_list_checkpoints(opened, say=say), None)
+    point = next(_list_checkpoints(opened, notify=notify), None)
     if point is not None:
-        say(describe_resume(point))
+        notify(describe_resume(point))
         return point
     why = ", as copycat clean removed it" if opened.manifest.get("cleaned") else ""
-    say(f"no checkpoint to resume from{why}: starting from the beginning")
+    notify(f"no checkpoint to resume from{why}: starting from the beginning")
     return ResumePoint(Position(0), None)
 
 
 def list_resume_points(opened: Opened) -> list[ResumePoint]:
     """Return the points from which a run may resume without the loss of more than its last checkpoint, newest first."""
-    points = list(_list_checkpoints(opened, say=lambda _: None))
+    points = list(_list_checkpoints(opened, notify=lambda _: None))
     is_first = not (opened.folder / "checkpoints" / BEFORE).exists()
     return [*points, *([ResumePoint(Position(0), None)] if is_first else [])]
 
@@ -241,20 +241,20 @@ def describe_resume(point: ResumePoint) -> str:
     return f"resuming from {point.position}" + (f", by {point.checkpoint.name}" if point.checkpoint else "")
 
 
-def _list_checkpoints(opened: Opened, *, say: Say) -> Iterator[ResumePoint]:
+def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint]:
     folder = opened.folder / "checkpoints"
     for path in (folder / "last.ckpt", folder / BEFORE):
         if not path.exists():
             continue
         if wrong := damage(path):
-            say(f"{path}: expected a whole checkpoint; {wrong}. ")
+            notify(f"{path}: expected a whole checkpoint; {wrong}. ")
             continue
         state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
         if state is None:
             continue
         position = Position(state["epoch"], state["batch"])
         if _count_rows(opened.folder) < position.epoch:
-            say(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
+            notify(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
             continue
         yield ResumePoint(position, path)
 

@@ -156,7 +156,7 @@ def test_steps_at_once_single_steps_and_a_mixing_above_have_the_same_bits(tiny: 
 def test_a_run_that_is_extended_has_the_bits_of_one_that_was_not_stopped(tiny: Path, tmp_path: Path) -> None:
     words = ("model=shallow", "data.batch_size=4", *PIPELINE)
     folder = train_tiny(*words, "trainer.max_epochs=2", data=tiny, at=tmp_path).folder
-    resume(open_run(folder), more={"trainer.max_epochs": 4}, say=lambda line: None)
+    resume(open_run(folder), more={"trainer.max_epochs": 4}, notify=lambda line: None)
     whole = train_tiny(*words, "trainer.max_epochs=4", data=tiny, at=tmp_path).folder
     assert (folder / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 

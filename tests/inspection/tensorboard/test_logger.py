@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
     words = ("data.batch_size=4", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1", "model=shallow")
     whole = train_killable(tiny, tmp_path / "whole", *words).folder
     killed = kill_run(tiny, tmp_path / "killed", *words, after=("batch", steps))
-    assert resume(open_run(killed), say=lambda line: None).status == "completed"
+    assert resume(open_run(killed), notify=lambda line: None).status == "completed"
     tags = []
     for folder in (whole, killed):
         events = load_events(folder / "tensorboard")

@@ -109,7 +109,7 @@ def test_a_resumed_run_goes_on_in_the_same_run_without_doubled_epochs(
     MemoryTracker.reset()
     folder = kill_run(tiny, tmp_path, LOGGER, after=after)
     (run_id,) = MemoryTracker.runs
-    resumed = resume(open_run(folder), say=lambda line: None)
+    resumed = resume(open_run(folder), notify=lambda line: None)
     assert_same_bits(folder, reference.folder)
     assert [*MemoryTracker.rows] == [run_id]
     assert sent_losses() == losses(resumed)

@@ -70,7 +70,7 @@ def train_on_growing_disk(images: str, disk: Path) -> Iterator[dict[str, Any]]:
                 return
             if room % (4 * STEP_KB) == 0:  # resume on a larger disk
                 subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
-                resumed = resume(open_run(outcome.folder), say=lambda line: None)
+                resumed = resume(open_run(outcome.folder), notify=lambda line: None)
                 yield {"room": room, "resumed": resumed.status, **describe_folder(outcome.folder)}
         room += STEP_KB
 

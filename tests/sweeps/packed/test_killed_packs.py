@@ -143,7 +143,7 @@ def test_one_trial_of_a_killed_pack_can_be_resumed_alone(tiny: Path, tmp_path: P
     words = ("model=shallow", "model.hidden=[3]", "optimizer=adam", "seed=1,2", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
-    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
+    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), notify=lambda line: None)
     assert outcome.status == "completed"
     assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)
 

@@ -136,6 +136,6 @@ def test_one_trial_of_a_killed_unlike_pack_can_be_resumed_alone(tiny: Path, tmp_
     words = (*UNLIKE, "optimizer=momentum", "trainer.max_epochs=12", PACKED)
     whole = run_sweep(*words, data=tiny, at=tmp_path / "whole")
     kill_sweep(words, data=tiny, at=tmp_path / "killed", epoch=6)
-    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), say=lambda line: None)
+    outcome = resume(open_run(tmp_path / "killed" / "sweep" / "1"), notify=lambda line: None)
     assert outcome.status == "completed"
     assert read_training_losses(outcome.folder) == pytest.approx(read_training_losses(whole / "1"), rel=1e-5)

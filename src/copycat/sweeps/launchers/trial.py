@@ -106,7 +106,7 @@ def _run_or_resume(folder: Path, request: Request, limits: Limits) -> RunResult:
         return train(request, folder=folder, limits=limits)
     if opened.manifest["status"] in ENDED:
         return RunResult(folder, str(opened.manifest["status"]), opened.manifest)
-    return resume(opened, say=log.info, limits=limits)
+    return resume(opened, notify=log.info, limits=limits)
 
 
 def make_pruner(request: TrialRequest, folder: Path) -> Pruner | None:

@@ -145,7 +145,7 @@ class Preparation:
             try:
                 trial.opened = opened = find_run(trial.folder, trial.request.overrides)
                 if opened is not None and opened.manifest["status"] not in ENDED:
-                    trial.point = find_resume_point(opened, say=log.info)
+                    trial.point = find_resume_point(opened, notify=log.info)
                     packs.setdefault(tuple(opened.manifest["provenance"].get("pack", ())), []).append(trial)
             except Exception as error:
                 errors[trial.job.number] = error

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from copycat.config.durations import parse_duration
+from copycat.config.printable import Notify
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.models.classifier import Stage
 from copycat.models.max_pooling import pool_in_channels_last
@@ -81,14 +82,14 @@ class TrialSession:
         self.metrics: Row = {}
         """Last value of each metric."""
 
-    def open(self, say: Callable[[str], None]) -> None:
+    def open(self, notify: Notify) -> None:
         """Write the first files of the run folder, or remove records beyond the checkpoint of a resumed run.
 
-        `say` receives one line per logger that cannot remove its records.
+        `notify` receives one line per logger that cannot remove its records.
         """
         epoch = self.trial.epoch
         if self.trial.manifest:
-            self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, say=say)
+            self.recorder.open(partial(write_manifest, manifest=self.manifest), resumes_at=epoch, notify=notify)
         else:
             text = config_content(self.config)
             self.recorder.open(partial(write_request, config=text, manifest=self.manifest, changes=self.changes))
