@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from copycat.data.decode import UnreadableImage, decode, image_extensions, is_image
+from copycat.data.decode import UnreadableImage, decode, image_extensions, is_image, to_square_pixels
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 SavePicture = Callable[..., Path]
@@ -167,7 +167,10 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path, name: str, orienta
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95, "subsampling": 0} if name == "a.jpg" else {}
-    image = decode(save_image(tmp_path, Image.fromarray(pixels), name, exif=exif, **options), size=16)
+    path = save_image(tmp_path, Image.fromarray(pixels), name, exif=exif, **options)
+    image = decode(path, size=16)
+    with Image.open(path) as opened:  # not loaded, as users of Pillow pass it
+        assert (to_square_pixels(opened, size=16) == image.numpy()).all()
     x, y = CORNERS[orientation]
     swapped = orientation >= 5  # rows become columns
     right = (x, 1 - y) if swapped else (1 - x, y)

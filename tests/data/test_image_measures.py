@@ -44,11 +44,12 @@ def test_the_mirrored_hash_is_that_of_the_mirrored_image() -> None:
     assert (hashed != mirrored).any()
 
 
-def test_the_size_is_that_of_the_upright_file_and_not_of_what_a_jpeg_is_decoded_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_the_size_is_that_of_the_upright_file_and_not_of_what_a_jpeg_is_decoded_to(tmp_path: Path, name: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    make_image(3000, 1500).save(tmp_path / "a.jpg", exif=exif)
-    with Image.open(tmp_path / "a.jpg") as image:
+    make_image(3000, 1500).save(tmp_path / name, exif=exif)
+    with Image.open(tmp_path / name) as image:
         assert measure_image(image)[:2] == (1500, 3000)
 
 

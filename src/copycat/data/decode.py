@@ -129,7 +129,6 @@ def decode_pixels(
     def convert(image: Image.Image) -> NDArray[np.uint8]:
         # A JPEG decodes straight to a half, quarter or eighth: much faster, and twice the size is enough.
         image.draft(None, (2 * size, 2 * size))
-        image.load()
         return to_square_pixels(image, size=size, fit=fit)
 
     return read_image(path, convert, max_pixels=max_pixels, content=content)
@@ -177,6 +176,7 @@ def to_square_pixels(image: Image.Image, *, size: int, fit: str = "crop") -> NDA
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Convert an open image to RGB, turned upright by its EXIF orientation."""
+    image.load()  # first: Pillow turns a TIFF as it loads it, and removes its orientation
     turn = _upright_transpose(image)
     return _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
 
