@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from copycat import read_runs
 from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.records.run_folder import read_manifest
@@ -81,6 +82,20 @@ def test_the_folds_of_one_split_are_judged_on_images_that_each_did_not_train_on(
     assert read_accuracies(found["metrics"]) == {"": pytest.approx(compute_accuracy(out))}
     assert {row["images"] for row in found["metrics"]} == {16}
     assert not found["members"]
+
+
+def test_folds_whose_training_images_give_other_class_weights_and_schedules_are_one_configuration(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*WORDS, "loss.class_weights=balanced", "scheduler=one_cycle", "data.batch_size=5", "data.folds=3")
+    folders = [train_tiny(*words, f"data.fold={fold}", data=tiny, at=tmp_path).folder for fold in (0, 1, 2)]
+    assert len({(folder / "config.yaml").read_text().partition("\nloss:")[2] for folder in folders}) > 1
+    (row,) = [row for row in evaluate_as_json(*folders, capsys=capsys)["metrics"] if row["metric"] == "accuracy"]
+    assert (row["part"], row["images"]) == ("all folds", 16)
+    call_copycat("calibrate", tmp_path, "--json")
+    (calibration,) = json.loads(capsys.readouterr().out)["calibrations"]
+    assert calibration["fitted_on"] == "out of fold"
+    assert "over n = 3 runs that differ in data.fold" in read_runs(tmp_path).to_markdown()
 
 
 def test_seeds_on_the_folds_of_one_split_are_an_ensemble_that_is_cross_validated(

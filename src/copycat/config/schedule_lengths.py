@@ -10,6 +10,8 @@ Node = Mapping[str, Any]
 
 TOTAL_KEYS = ("T_max", "total_iters", "total_steps")
 """Keys of lengths that are the whole run's where they are null."""
+FILLED_KEYS = (*TOTAL_KEYS, "warmup_iters", "milestones", "milestone")
+"""Keys of lengths that `fill_lengths` may change."""
 PARTS = ("first", "second")
 """Keys of the schedules in a sequence."""
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
 from copycat.deploy.arguments import find_completed, open_completed
@@ -17,6 +16,7 @@ from copycat.deploy.calibration_sample import (
     read_validation_sample,
 )
 from copycat.deploy.ensemble_members import Folds, check_all_folds, key_without_fold
+from copycat.records.requested_values import with_requested_values
 from copycat.records.run_folder import MANIFEST
 from copycat.records.run_loader import Opened, open_run
 from copycat.records.trial_file import FILE as TRIAL
@@ -151,5 +151,7 @@ def _same_recipe(run: Opened, sweep: Path) -> Folds:
 
 
 def _recipe(run: Opened) -> Mapping[str, Any]:
-    keys = {key: repr(value) for key, value in iterate_values({name: run.config.get(name) for name in RECIPE})}
-    return {key: value for key, value in keys.items() if key not in DIVISION}
+    config = with_requested_values(run.config, run.manifest["request"])
+    return {
+        key: repr(value) for key, value in config.items() if key.partition(".")[0] in RECIPE and key not in DIVISION
+    }

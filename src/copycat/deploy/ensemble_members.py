@@ -13,11 +13,14 @@ from copycat.deploy.calibration_rows import pool_rechecks
 from copycat.deploy.evaluation import Evaluation, recorded_evaluation
 from copycat.records.image_index import read_images
 from copycat.records.predictions import Predictions
+from copycat.records.requested_values import with_requested_values
 from copycat.records.run_loader import Opened
 from copycat.tables.comparison import unique_titles
 
 ALL_FOLDS = "all folds"
 """Name of the part that joins the validation images of all folds."""
+FOLD_KEYS = ("output_dir", "data.fold")
+"""Keys in which the folds of a configuration may differ."""
 Folds = dict[int | None, Opened]
 """Runs that differ only in the fold, by fold."""
 
@@ -39,7 +42,8 @@ def evaluate_members(runs: Sequence[Opened], *, views: int, calibrated: bool = T
         return {name: recorded_evaluation(run, views=views, calibrated=calibrated) for name, run in named}
     for model in models.values():
         check_all_folds(model)
-    names = varying_names([next(iter(model.values())).config for model in models.values()])
+    firsts = [next(iter(model.values())) for model in models.values()]
+    names = varying_names([with_requested_values(run.config, run.manifest["request"]) for run in firsts])
     return {
         name: _pool_folds(model, views=views, calibrated=calibrated)
         for name, model in zip(names, models.values(), strict=True)
@@ -48,8 +52,8 @@ def evaluate_members(runs: Sequence[Opened], *, views: int, calibrated: bool = T
 
 def key_without_fold(run: Opened) -> str:
     """Return a key that is equal for runs that differ only in their fold."""
-    config = {name: value for name, value in run.config.items() if name != "output_dir"}
-    return json.dumps({**config, "data": {**config["data"], "fold": None}}, sort_keys=True)
+    config = with_requested_values(run.config, run.manifest["request"])
+    return json.dumps({key: value for key, value in config.items() if key not in FOLD_KEYS}, sort_keys=True)
 
 
 def _check_same_images(runs: Sequence[Opened]) -> None:
@@ -89,7 +93,7 @@ def check_all_folds(model: Folds) -> None:
 def varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name each configuration by the keys that vary."""
     flat = [{key: repr(value) for key, value in iterate_values(config)} for config in configs]
-    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in ("output_dir", "data.fold")]
+    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in FOLD_KEYS]
     varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from copycat.config.dotted_keys import flatten
 from copycat.config.errors import UserError
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
 from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import one_of
 from copycat.records.reader import parse_config, read_checked_manifest
+from copycat.records.requested_values import with_requested_values
 from copycat.tables.run_row import REPEATS, RunRow
 
 UNRELATED = ("output_dir", "print_losses", "logger.", "callbacks.progress.", "trainer.steps_per_execution")
@@ -90,7 +90,8 @@ def read_completed(rows: Sequence[RunRow]) -> Iterator[RecordedRun]:
         config = with_current_names(with_current_keys(parse_config(folder)[1]))
         results = manifest["results"]
         digest = results.get("weights_digest") or results.get("history_digest") or ""
-        yield RecordedRun(row, flatten(config), str(digest)[:DIGEST_LENGTH], separate)
+        requested = with_requested_values(config, manifest["request"])
+        yield RecordedRun(row, requested, str(digest)[:DIGEST_LENGTH], separate)
 
 
 def varying_keys(runs: Sequence[RecordedRun]) -> list[str]:
