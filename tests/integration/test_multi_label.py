@@ -105,8 +105,32 @@ def test_thresholds_are_fitted_checked_and_used(
     (report,) = evaluated["parts"]
     assert sum(row["rightly"] for row in report["classes"]) > 0
     assert len(report["errors"]) == round(12 * (1 - found["val", "exact_match at thresholds"]))
+    call_copycat("evaluate", run)
+    assert "val: the calibration was fitted on these images: figures at thresholds are optimistic" in (
+        capsys.readouterr().out
+    )
+    call_copycat("calibrate", run, "--half")
+    half = json.loads((run / "calibration.json").read_text())["images"]
+    capsys.readouterr()
+    call_copycat("evaluate", run, "--json")
+    halves = [row for row in read_output(capsys)["metrics"] if row["metric"].endswith("at thresholds")]
+    assert {(row["part"], row["images"]) for row in halves} == {("val, not calibrated on", 12 - half)}
     call_copycat("calibrate", run, "--recall", "0.9", status=2)
     assert capsys.readouterr().err.endswith("gets a threshold of its own. Leave it out.\n")
+
+
+def test_folds_are_evaluated_together_at_their_thresholds(
+    patches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fold in (0, 1):
+        more = ("trainer.max_epochs=3", f"output_dir={tmp_path}", "callbacks=none", "data.folds=2", f"data.fold={fold}")
+        train(compose_quickly(words(patches, *more)))
+    call_copycat("calibrate", tmp_path)
+    capsys.readouterr()
+    call_copycat("evaluate", tmp_path, "--json")
+    found = {row["metric"]: row for row in read_output(capsys)["metrics"]}
+    assert found["f1 at thresholds"]["value"] > found["f1"]["value"]
+    assert found["f1 at thresholds"]["images"] == 60
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -60,10 +60,14 @@ def describe_rechecks(evaluation: "Evaluation") -> Iterator[str]:
     """Describe the figures of a calibrated run, part by part."""
     if not evaluation.rechecks:
         return
-    yield INTERVAL_NOTE
     first = next(iter(evaluation.rechecks.values())).calibration
+    if first.thresholds is None:
+        yield INTERVAL_NOTE
     yield make_note(first, evaluation.classes)
-    if first.has_decision:
+    if first.thresholds is not None:
+        if evaluation.images:
+            yield "scores of each class and errors are at the thresholds"
+    elif first.has_decision:
         yield "accuracy to auroc, confusion matrix and errors are of the most probable class, not of the decision"
     rows = {(row["part"].partition(",")[0], row["metric"]): row["value"] for row in evaluation.rows()}
     for part, recheck in evaluation.rechecks.items():

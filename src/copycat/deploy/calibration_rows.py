@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from copycat.deploy.label_thresholds import measure_decisions
 from copycat.deploy.predictor import Decisions
 from copycat.inspection.calibration_error import calibration_error
 from copycat.records.calibration_file import Calibration
@@ -43,6 +44,10 @@ class Recheck:
         new, sets = self.new, self.decisions.sets
         name = part if new.all() else f"{part}, not calibrated on"
         decisions = Decisions(self.decisions.labels[new], None if sets is None else sets[new])
+        if self.calibration.thresholds is not None:
+            rows = measure_decisions(name, decisions.labels.astype(bool), predictions.label[new])
+            yield from ({**row, "metric": f"{row['metric']} at thresholds"} for row in rows)
+            return
         rule = self.calibration.decision()
         yield from measure(name, predictions[new], decisions, rule, classes)
 
@@ -50,7 +55,8 @@ class Recheck:
         """Describe the reliability of the figures of a part."""
         made = self.calibration
         if self.used.all():
-            return f"{part}: the calibration was fitted on these images: nll, ece and coverage are optimistic"
+            figures = "nll, ece and coverage" if made.thresholds is None else "figures at thresholds"
+            return f"{part}: the calibration was fitted on these images: {figures} are optimistic"
         if made.rank is None or coverage is None:
             return ""
         images = int(self.new.sum())

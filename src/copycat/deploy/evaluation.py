@@ -17,7 +17,7 @@ from copycat.data.split import Part
 from copycat.deploy.arguments import name_data, names_own_data
 from copycat.deploy.calibration_rows import MetricRow, Recheck
 from copycat.deploy.calibration_sample import calibration_digests
-from copycat.deploy.decision import DEFAULT_THRESHOLD, decide_labels
+from copycat.deploy.decision import DEFAULT_THRESHOLD
 from copycat.deploy.label_thresholds import measure_decisions
 from copycat.deploy.predictor import Decisions, Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
@@ -85,15 +85,10 @@ class Evaluation:
             yield from (row for row in rows if row["part"] != part or row["metric"] not in measured)
 
     def _decision_rows(self, part: str, predictions: Predictions) -> Iterator[MetricRow]:
-        """Yield the figures of the predicted classes: the exact match above 0.5, and all by the run's thresholds."""
-        label, half = predictions.label, [DEFAULT_THRESHOLD] * predictions.label.shape[1]
+        """Yield the exact match above 0.5, where no metric of the run measures it."""
         measured = {name for metric in self.added for name in metric.columns}
-        for thresholds, suffix in ((half, ""), (self.thresholds, " at thresholds")):
-            if thresholds is not None:
-                decided = decide_labels(predictions.probability, thresholds=thresholds)
-                rows = measure_decisions(part, decided, label)
-                wanted = [row for row in rows if suffix or row["metric"] in {"exact_match"} - measured]
-                yield from ({**row, "metric": row["metric"] + suffix} for row in wanted)
+        rows = measure_decisions(part, predictions.probability > DEFAULT_THRESHOLD, predictions.label)
+        yield from (row for row in rows if row["metric"] in {"exact_match"} - measured)
 
 
 def metric_rows(
@@ -145,13 +140,7 @@ def evaluate_parts(
             predictions[name] = Predictions(label.numpy(), probability[:, places].numpy())
             images[name] = part.names
             trained[name] = np.array([digest in trained_digests for digest in part.digests])
-            is_several = predictor.is_multi_label
-            if (
-                predictor.calibration
-                and not is_several
-                and order == list(predictor.classes)
-                and (overrides or name != "train")
-            ):
+            if predictor.calibration and order == list(predictor.classes) and (overrides or name != "train"):
                 is_used = np.array([digest in used for digest in part.digests])
                 rechecks[name] = Recheck(predictor.calibration, predictor.decide(probability), is_used)
             if overrides:
@@ -192,11 +181,13 @@ def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = Tr
         return replace(evaluation, predictions=predictions, images={})
     copies = find_training_copies(opened.folder, predictions)
     trained = {part: copies.get(part, np.zeros(len(each.label), bool)) for part, each in predictions.items()}
-    if calibration is None or thresholds is not None:
-        return Evaluation(predictions, trained, thresholds=thresholds)
-    predictions = {part: each.at_temperature(calibration.temperature) for part, each in predictions.items()}
+    if calibration is None:
+        return Evaluation(predictions, trained)
+    if thresholds is None:
+        predictions = {part: each.at_temperature(calibration.temperature) for part, each in predictions.items()}
     rechecks = {part: _recheck(opened, part, each, calibration) for part, each in predictions.items()}
-    return Evaluation(predictions, trained, rechecks=rechecks, classes=opened.manifest["data"]["classes"])
+    names = opened.manifest["data"]["classes"]
+    return Evaluation(predictions, trained, rechecks=rechecks, classes=names, thresholds=thresholds)
 
 
 def _recheck(opened: Opened, part: str, predictions: Predictions, calibration: Calibration) -> Recheck:
@@ -206,7 +197,8 @@ def _recheck(opened: Opened, part: str, predictions: Predictions, calibration: C
     is_used = np.array([image.digest in used for image in records if image.part == part])
     if len(is_used) != len(predictions.label):
         is_used = np.full(len(predictions.label), part == "val")
-    return Recheck(calibration, Decisions.of(predictions.probability, calibration), is_used)
+    decisions = Decisions.of(predictions.probability, calibration, multi_label=predictions.is_multi_label)
+    return Recheck(calibration, decisions, is_used)
 
 
 def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:
