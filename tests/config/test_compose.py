@@ -103,6 +103,11 @@ def test_a_path_needs_no_quotes_within_quotes(path: str) -> None:
     assert config["data"]["root"] == path
 
 
+def test_names_in_a_list_need_no_quotes_within_quotes() -> None:
+    config = compose(["data=csv", "data.file=a.csv", "data.classes=[Kätzchen, 猫,no cat]"], check_data=False).config
+    assert config["data"]["classes"] == ["Kätzchen", "猫", "no cat"]
+
+
 def test_composing_needs_no_torch() -> None:
     code = (
         "import sys; from copycat.config.compose import compose; compose(['model=deep']); print('torch' in sys.modules)"

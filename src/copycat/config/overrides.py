@@ -39,6 +39,7 @@ _PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
 _PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=([\w.+-]+|'[\w./+-]+')")
 _NUMBER = re.compile(r"([A-Za-z_][\w.]*=)(-?(?:0|[1-9][0-9]*)(\.[0-9]+(?:e-?[0-9]+)?)?)")
 _QUOTED_NUMBER = re.compile(r"([A-Za-z_][\w.]*=)'([0-9]+)'")
+_UNQUOTED_LIST = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=\[([^\[\]{}()$'"\\=]+)\]""")
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -68,11 +69,11 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
         try:
             override = parser.parse_overrides([word])[0]
         except HydraException:
-            # Hydra wants quotes around a path such as data.root=/home/me/Kätzchen, or around a regular expression;
-            # users should not need them
-            if not (plain := _UNQUOTED_VALUE.fullmatch(word) or _PATTERN.fullmatch(word)):
+            # Hydra wants quotes around a path such as data.root=/home/me/Kätzchen, around a regular expression, and
+            # around a name such as Kätzchen in a list; users should not need them
+            if (quoted := _with_quotes(word)) is None:
                 raise
-            override = parser.parse_overrides([f"{plain[1]}='{plain[2]}'"])[0]
+            override = parser.parse_overrides([quoted])[0]
     except HydraException as error:
         raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.{_hint(word, loader)}") from error
     if not override.key_or_group:
@@ -80,6 +81,17 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
     if override.package is not None:
         raise UserError(f"expected {override.key_or_group}=VALUE, without an @; got {word!r}.")
     return override
+
+
+def _with_quotes(word: str) -> str | None:
+    """Return an override with quotes where Hydra's grammar may want them; None for other ones."""
+    if plain := _UNQUOTED_VALUE.fullmatch(word) or _PATTERN.fullmatch(word):
+        return f"{plain[1]}='{plain[2]}'"
+    if listed := _UNQUOTED_LIST.fullmatch(word):
+        values = (value.strip() for value in listed[2].split(","))
+        quoted = ",".join(value if value.isascii() else f"'{value}'" for value in values)
+        return f"{listed[1]}=[{quoted}]"
+    return None
 
 
 @lru_cache(1024)  # a trial's words are parsed where it is proposed, and where it is run
