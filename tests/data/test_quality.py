@@ -52,6 +52,19 @@ def test_names_that_are_not_utf_8_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("classes", "warning"),
+    [
+        (("Cat", "cat"), "Cat and cat differ in case alone: are they one class?"),
+        (("k\u00e4", "ka\u0308"), "k\u00e4 and ka\u0308 differ in the encoding of letters alone: are they one class?"),
+        (("x2", "x\u00b2"), None),
+    ],
+)
+def test_classes_whose_names_look_alike_are_named(classes: Sequence[str], warning: str | None) -> None:
+    found = check_parts(classes=classes, train=make_plain_part(100, 101, 102, 103), val=make_plain_part(99, 104))
+    assert found.warnings == [warning] * (warning is not None)
+
+
+@pytest.mark.parametrize(
     ("labels", "warnings"),
     [
         ([0, 1, 1], []),

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -86,6 +87,7 @@ def check_data(data: DataModule) -> DataCheck:
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
     listed = data.source if isinstance(data.source, ImageSource) else None
     warnings += [_shorten(line, 3 * MAX_NAME_LENGTH) for line in listed.warnings] if listed else []
+    warnings += _find_like_names(data.classes)
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
@@ -141,6 +143,17 @@ def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Dupl
     for group in by_rank.values():
         (across if len({image.part for image in group}) > 1 else within).append(group)
     return within, across
+
+
+def _find_like_names(classes: Sequence[str]) -> list[str]:
+    """Return a warning with the first two classes whose names look alike, as Cat and cat."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        first = seen.setdefault(normalize("NFC", name).casefold(), name)
+        if first != name:
+            difference = "case" if first.casefold() == name.casefold() else "the encoding of letters"
+            return [f"{_shorten(first)} and {_shorten(name)} differ in {difference} alone: are they one class?"]
+    return []
 
 
 def _find_imbalance(counts: Mapping[str, int]) -> list[str]:
