@@ -56,6 +56,16 @@ def test_features_are_worked_out_once_for_each_image_in_whatever_batch(images: T
     assert backbone.images == 7
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_features_are_those_of_float32_in_the_precision_of_the_images(images: Tensor, dtype: torch.dtype) -> None:
+    images, held = images.to(dtype), make_frozen(CountingBackbone())
+    assert torch.equal(held(images), held(images.float()).to(dtype))
+    followed = images.clone().requires_grad_()
+    held(followed).sum().backward()
+    assert followed.grad is not None
+    assert followed.grad.dtype == dtype
+
+
 def test_a_batch_that_was_written_to_is_looked_at_anew(images: Tensor) -> None:
     held = make_frozen(CountingBackbone())
     view = images[:]

@@ -61,7 +61,8 @@ class FrozenFeatures:
     def __call__(self, image: Tensor) -> Tensor:
         """Return the features of images, from the cache where it has them.
 
-        An image's features have the same bits in every batch: the backbone processes one image at a time.
+        An image's features have the same bits in every batch: the backbone processes one image at a time, in float32
+        whatever the precision of the images.
 
         Shapes: [B, 3, H, W] in [0, 1] -> [B, width].
         """
@@ -94,11 +95,15 @@ class FrozenFeatures:
         network, pixels = self.backbone.network, self.backbone.pixels
         if pixels.mean.device != image.device:  # in an export, tracing each tensor's move takes a minute
             network, pixels = network.to(image.device), pixels.to(image.device)
-        found: Tensor = network(pixels(image))
-        return found
+        if image.dtype == pixels.mean.dtype:
+            found: Tensor = network(pixels(image))
+            return found
+        computed: Tensor = network(pixels(image.to(pixels.mean.dtype)))
+        return computed.to(image.dtype)
 
     def _of_each(self, image: Tensor) -> Tensor:
-        known = self._cache_of(image.device)
+        known, dtype = self._cache_of(image.device), image.dtype
+        image = image.to(self.backbone.pixels.mean.dtype)
         keys = [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in image.detach().cpu().numpy()]
         found = []
         for key, one in zip(keys, image, strict=True):
@@ -112,7 +117,7 @@ class FrozenFeatures:
         if known.file is not None and new > known.saved // 10:  # not after each batch of a large data set
             write_features(known.file, known.features)
             known.saved = len(known.features)
-        return torch.stack(found).to(image.device)
+        return torch.stack(found).to(image.device, dtype)
 
 
 def read_features(file: Path) -> dict[bytes, Tensor]:
