@@ -172,6 +172,16 @@ def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
 # ----- the size of images
 
 
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_limit_of_less_than_a_batch_is_refused_before_the_run(part: str, tiny: Path) -> None:
+    key = f"trainer.limit_{part}_batches"
+    words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "scheduler=one_cycle", "optimizer=adam"]
+    expected = rf"{key}: expected a share of 1 batch that is a batch or more; got 0\.5\. Type {key}=1\."
+    with pytest.raises(UserError, match=expected):
+        build_components(compose_quickly([*words, f"{key}=0.5"]).config)
+    build_components(compose_quickly([*words, f"{key}=1"]).config)
+
+
 def test_images_have_the_size_that_a_pretrained_backbone_takes(tiny: Path) -> None:
     where = ["data=folder", f"data.root={tiny}"]
     parts = build_components(compose_quickly([*where, "model=transfer", "model.backbone_size=32"]).config)

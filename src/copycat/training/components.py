@@ -28,7 +28,9 @@ from copycat.training.component_builders import (
     initialize,
 )
 from copycat.training.derived_settings import (
+    PARTS_WITH_LIMITS,
     Config,
+    count_batches,
     fill_directions,
     fill_from_data,
     fill_image_size,
@@ -85,6 +87,8 @@ def build_components(
             "test=true: expected data with a test part; got none. Put one beside train, as a folder's test/CLASS,"
             " or where there is a validation part, type data.split=holdout."
         )
+    for part in PARTS_WITH_LIMITS:
+        count_batches(config["trainer"], data, part)  # refuses a limit of less than a batch
     config = fill_schedule(fill_from_data(config, data), data)
     scheduler = instantiate_target("scheduler", scheduler_node(config["scheduler"]))
     _check_input(config["model"], data)

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from copycat.config.errors import UserError
 from copycat.config.places import expand_home
 from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
+from copycat.config.suggestions import pluralize
 from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.image_source import ImageSource
 from copycat.models.added_metrics import AddedMetric
 
 Config = Mapping[str, Any]
+LimitedPart = Literal["train", "val"]
+PARTS_WITH_LIMITS: Sequence[LimitedPart] = ("train", "val")
+"""Parts whose batches the trainer may limit."""
 
 
 def fill_image_size(config: Config) -> Config:
@@ -82,11 +86,22 @@ def count_steps(trainer: Config, data: DataModule) -> int:
     return -(-count_batches(trainer, data) // int(trainer.get("accumulate_grad_batches", 1)))
 
 
-def count_batches(trainer: Config, data: DataModule) -> int:
-    """Return the training batches of an epoch, as Lightning counts them."""
-    whole = len(data.loader("train", shuffle=data.shuffle))
-    limit = trainer.get("overfit_batches") or trainer.get("limit_train_batches", 1.0)
-    return min(whole, limit) if isinstance(limit, int) else int(whole * limit)
+def count_batches(trainer: Config, data: DataModule, part: LimitedPart = "train") -> int:
+    """Return the batches of an epoch's training or of a validation, as Lightning counts them.
+
+    Raises:
+        UserError: where the limit is less than a batch.
+    """
+    whole = len(data.loader(part, shuffle=part == "train" and data.shuffle))
+    key = f"limit_{part}_batches"
+    limit = trainer.get("overfit_batches") or trainer.get(key, 1.0)
+    count = min(whole, limit) if isinstance(limit, int) else int(whole * limit)
+    if not count:
+        batches = pluralize(whole, "batch", "batches")
+        raise UserError(
+            f"trainer.{key}: expected a share of {batches} that is a batch or more; got {limit}. Type trainer.{key}=1."
+        )
+    return count
 
 
 def fill_directions(config: Config, metrics: Sequence[AddedMetric]) -> Config:
