@@ -21,6 +21,7 @@ from copycat.inspection.quality.image_lists import read_image_lists
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.image_index import read_images
 from copycat.records.predictions import read_predictions
+from copycat.training.components import build_data
 from tests.support.commands import call_copycat
 from tests.support.html import parse_html
 from tests.support.images import write_image_folder
@@ -106,7 +107,27 @@ def test_the_command_that_trains_on_the_others_can_be_typed(
     words = ["data=drawn", "data.train=24", "data.val=8", "--csv", "t,1 (x).csv", "--exclude", "none"]
     call_copycat("data", "check", "--deep", *words)
     typed = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("copycat train ")[2])
-    assert compose(typed).config["data"]["file"].endswith("t,1 (x).csv")
+    config = compose(typed).config
+    assert config["data"]["file"].endswith("t,1 (x).csv")
+    assert build_data(config["data"], seed=0).classes == ("non-cat", "cat")  # the order of the data, not the sorted one
+
+
+def test_a_table_of_several_classes_is_read_back_by_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_image_folder(tmp_path / "images", classes={"cat": 200, "dog": 20}, parts={"": 6}, levels=40)
+    labels = ["cat;dog", "", "cat", "dog", "dog", "cat"] * 2
+    paths = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.png"))
+    (images / "t.csv").write_text("file,label\n" + "".join(map("{},{}\n".format, paths, labels)))
+    monkeypatch.chdir(images)
+    words = ["data=csv", "data.file=t.csv", "data.label_separator=';'", "data.image_size=8"]
+    call_copycat("data", "check", "--deep", *words, "--csv", "checked.csv", "--exclude", "none")
+    typed = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("copycat train ")[2])
+    found, expected = (build_data(compose(each).config["data"], seed=0).source.load() for each in (typed, words))
+    by_name = {name: label for part in expected.values() for name, label in zip(part.names, part.labels, strict=True)}
+    assert sorted(found["train"].names) == sorted(by_name)
+    for name, label in zip(found["train"].names, found["train"].labels, strict=True):
+        assert label.tolist() == by_name[name].tolist(), name
 
 
 def test_a_file_whose_name_is_not_utf_8_is_named_before_the_images_are_looked_at(

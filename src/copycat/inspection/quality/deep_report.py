@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from copycat.config.printable import make_console, print_line, printable
-from copycat.config.suggestions import pluralize, type_override
+from copycat.config.suggestions import pluralize, quote_value, type_override
 from copycat.data.datamodule import DataModule
+from copycat.data.labels import SEPARATOR
 from copycat.data.pool import Pool, join_parts
 from copycat.data.report import MAX_LINES
+from copycat.data.sources.label_order import sort_classes
 from copycat.inspection.quality.deep_check import check_deep
 from copycat.inspection.quality.out_of_fold import Probabilities, read_fold_predictions
 from copycat.inspection.quality.page import list_lines, make_quality_page
@@ -39,6 +42,17 @@ def report_deep_check(
     if table is not None:
         excluded = write_quality_table(check, table, exclude=exclude, is_official=data.has_official_parts)
         print_line(
-            f"{table}: {pluralize(excluded, 'image')} of {len(check.pool)} excluded; train on the others: copycat train"
-            f" data=csv {type_override('data.file', str(table))} data.groups=group"
+            f"{table}: {pluralize(excluded, 'image')} of {len(check.pool)} excluded; train on the others:"
+            f" {_training_command(data, table)}"
         )
+
+
+def _training_command(data: DataModule, table: Path) -> str:
+    """Return the command that trains on the table, with the classes that the data have, in their order."""
+    words = ["copycat train data=csv", type_override("data.file", str(table))]
+    if data.is_multi_label:
+        words.append(type_override("data.label_separator", SEPARATOR))
+    if list(data.classes) != sort_classes(data.classes):
+        names = ",".join(quote_value(name, mark='"') for name in data.classes)
+        words.append(quote(f"data.classes=[{names}]"))
+    return " ".join([*words, "data.groups=group"])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from copycat.config.atomic_write import replaced_file, write_whole
 from copycat.config.errors import UserError
+from copycat.data.conversion.images import text_labels
 from copycat.data.lazy_images import LazyImages
 from copycat.data.pool import Pool, to_image
 from copycat.inspection.quality.deep_check import DeepCheck
@@ -38,6 +39,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
     """
     pool = check.pool
     excluded, groups, split = find_excluded(check, exclude), name_groups(check), _official_parts(pool, is_official)
+    labels = text_labels(pool.images.labels, check.classes)
     findings: dict[int, list[str]] = {}
     for finding in list_findings(check):
         for found in (found for group in finding.groups for found in group):
@@ -53,7 +55,7 @@ def write_quality_table(check: DeepCheck, to: Path, *, exclude: Sequence[str], i
             rows.writerow(
                 [
                     image_path(pool, index, to),
-                    check.label(index),
+                    labels[index],
                     *([split[index]] if split else []),
                     int(index in excluded),
                     groups[index],
