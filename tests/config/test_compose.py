@@ -104,8 +104,10 @@ def test_a_path_needs_no_quotes_within_quotes(path: str) -> None:
 
 
 def test_names_in_a_list_need_no_quotes_within_quotes() -> None:
-    config = compose(["data=csv", "data.file=a.csv", "data.classes=[Kätzchen, 猫,no cat]"], check_data=False).config
-    assert config["data"]["classes"] == ["Kätzchen", "猫", "no cat"]
+    config = compose(
+        ["data=csv", "data.file=a.csv", "data.classes=[Kätzchen, 猫,no cat,'1, 2',\"é\"]"], check_data=False
+    ).config
+    assert config["data"]["classes"] == ["Kätzchen", "猫", "no cat", "1, 2", "é"]
 
 
 def test_composing_needs_no_torch() -> None:

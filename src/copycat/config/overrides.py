@@ -39,7 +39,9 @@ _PATTERN = re.compile(r"""([+]{0,2}data\.groups)=([^'"].*?[^'"\\])""")
 _PLAIN = re.compile(r"[+]{0,2}[A-Za-z_][\w.]*=([\w.+-]+|'[\w./+-]+')")
 _NUMBER = re.compile(r"([A-Za-z_][\w.]*=)(-?(?:0|[1-9][0-9]*)(\.[0-9]+(?:e-?[0-9]+)?)?)")
 _QUOTED_NUMBER = re.compile(r"([A-Za-z_][\w.]*=)'([0-9]+)'")
-_UNQUOTED_LIST = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=\[([^\[\]{}()$'"\\=]+)\]""")
+_ITEM = r"""\s*(?:"[^"]*"|'[^']*'|[^\s\[\]{}()$'"\\,=][^\[\]{}()$'"\\,=]*)"""
+_LIST = re.compile(rf"([+]{{0,2}}[A-Za-z_][A-Za-z0-9_./]*)=\[({_ITEM}\s*(?:,{_ITEM}\s*)*)\]")
+"""A flat list, whose values may have quotes."""
 _UNQUOTED_VALUE = re.compile(r"""([+]{0,2}[A-Za-z_][A-Za-z0-9_./]*)=([^\[\]{}()$'"\\,=]+)""")
 
 
@@ -87,9 +89,9 @@ def _with_quotes(word: str) -> str | None:
     """Return an override with quotes where Hydra's grammar may want them; None for other ones."""
     if plain := _UNQUOTED_VALUE.fullmatch(word) or _PATTERN.fullmatch(word):
         return f"{plain[1]}='{plain[2]}'"
-    if listed := _UNQUOTED_LIST.fullmatch(word):
-        values = (value.strip() for value in listed[2].split(","))
-        quoted = ",".join(value if value.isascii() else f"'{value}'" for value in values)
+    if listed := _LIST.fullmatch(word):
+        values = (value.strip() for value in re.findall(_ITEM, listed[2]))
+        quoted = ",".join(value if value.isascii() or value[0] in "\"'" else f"'{value}'" for value in values)
         return f"{listed[1]}=[{quoted}]"
     return None
 
