@@ -1,6 +1,7 @@
 """Metrics of a run on other data."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_its_own_images_are_found_where_they_have_moved(tiny: Path, tmp_path: Pa
 def test_keys_other_than_data_are_refused(folder: Path, word: str) -> None:
     with pytest.raises(UserError, match=rf"^{word}: expected other data to evaluate on, .* data\.root=FOLDER\.$"):
         open_evaluation_arguments([str(folder), "data.fit=pad", word])
+
+
+@pytest.mark.parametrize("word", ["data.fold=0", "+data.split=holdout"])
+def test_a_division_is_refused_as_all_images_are_evaluated(folder: Path, word: str) -> None:
+    expected = rf"^{re.escape(word)}: expected no division of the images, as all are evaluated; .* Leave it out\.$"
+    with pytest.raises(UserError, match=expected):
+        open_evaluation_arguments([str(folder), word])
 
 
 def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from copycat.records.run_folder import MANIFEST, WEIGHTS
 from copycat.records.run_loader import Opened, check_has_weights, open_recorded, open_run
 
 STANDARD_INPUT = Path("-")
+DIVISION_KEYS = tuple(f"data.{key}" for key in ("split", "holdout", "fold", "folds", "split_seed"))
+"""Keys of the division into parts."""
 MAX_VIEWS = 1000
 """Maximum number of augmented views of an image."""
 
@@ -98,10 +100,14 @@ def name_data(run: Opened, overrides: Sequence[str]) -> list[str]:
     """Put the option and the paths of a run's own data before overrides that name keys of it alone.
 
     Raises:
-        UserError: where an override names something other than data.
+        UserError: where an override names something other than data, or their division, as all images are evaluated.
     """
     for word in overrides:
         key = word.partition("=")[0]
+        if key.lstrip("+~") in DIVISION_KEYS:
+            raise UserError(
+                f"{word}: expected no division of the images, as all are evaluated; got {key}. Leave it out."
+            )
         if re.fullmatch(r"data([.@].*)?", key.lstrip("+~")) is None:
             raise UserError(
                 f"{word}: expected other data to evaluate on, as the run keeps its other keys; got {key}."

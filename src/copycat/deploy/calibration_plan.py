@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
-from copycat.deploy.arguments import find_completed, open_completed
+from copycat.deploy.arguments import DIVISION_KEYS, find_completed, open_completed
 from copycat.deploy.calibration_sample import (
     Sample,
     read_half_sample,
@@ -25,7 +25,7 @@ How = Literal["validation", "half", "out of fold"]
 RECIPE = ("model", "loss", "initialization", "optimizer", "scheduler", "augmentation", "trainer", "data")
 """Groups that a run must share with the folds whose predictions calibrate it."""
 
-DIVISION = ("trainer.threads", *(f"data.{key}" for key in ("split", "holdout", "fold", "folds", "split_seed")))
+DIVISION = ("trainer.threads", *DIVISION_KEYS)
 """Keys in which they may differ."""
 
 
