@@ -135,6 +135,7 @@ def test_images_that_were_drawn_are_marked_wherever_their_table_lies(pets: Path,
         ),
         ("path,label", ["cat/a.png,cat"], ": expected images of two classes at least; got cat."),
         ("path,label", [" "], ": expected rows below the first line; got none."),
+        ("sep=;", ["path;label"], ", line 1: expected the names of the columns; got 'sep=', for Excel alone. Remove"),
         ("", [" "], ": expected a first line with the names of the columns; got none."),
         ("path,label,path", ["a,b,c"], ", line 1: expected columns of different names; got 'path' twice."),
         (

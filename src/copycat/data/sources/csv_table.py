@@ -61,6 +61,8 @@ def _read_header(table: CsvTable, header: Sequence[str]) -> Sequence[str]:
     names = [name.strip() for name in header]
     if not any(names):
         raise table.error("expected a first line with the names of the columns; got none.")
+    if names[0].startswith("sep="):
+        raise table.error("expected the names of the columns; got 'sep=', for Excel alone. Remove the line.", line=1)
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise table.error(f"expected columns of different names; got {one_of(map(repr, twice))} twice.", line=1)
