@@ -137,6 +137,14 @@ def test_the_cut_of_a_seed_stays_the_same_from_release_to_release() -> None:
 # ----- official parts
 
 
+def test_a_test_part_of_all_groups_or_of_all_images_leaves_none_to_train_on() -> None:
+    train = make_animals({0: 4, 1: 4}, each=2)
+    for first, key in ((100, "data.groups"), (0, "data.split")):
+        parts = {"train": train, "test": make_animals({0: 4, 1: 4}, each=2, first=first)}
+        with pytest.raises(UserError, match=rf"^{key}: expected training images .* it has all of them\.$"):
+            split(parts, **{**DEFAULTS, "how": "holdout"})
+
+
 def test_images_of_groups_that_the_test_part_has_are_set_aside() -> None:
     train = make_animals({0: 6, 1: 6}, each=2)
     test = replace(make_animals({0: 1, 1: 1}, each=2, first=500), groups=["0-3", "0-3", "1-0", "x"])

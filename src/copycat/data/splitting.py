@@ -69,13 +69,15 @@ def split(
 def _without_test_images(pool: Part, test: Part) -> Part:
     in_pool, in_test = rank_texts(pool.digests, test.digests)
     is_tested = np.isin(in_pool, in_test)
+    if is_tested.all():
+        raise UserError("data.split: expected training images that the test part lacks; it has all of them.")
     if pool.groups is not None:
         groups = set(test.groups or ())
         is_tested |= np.fromiter((group in groups for group in pool.groups), dtype=bool, count=len(pool))
     if not is_tested.any():
         return pool
     if is_tested.all():
-        raise UserError("data.split: expected training images that the test part lacks; it has all of them.")
+        raise UserError("data.groups: expected training images of groups that the test part lacks; it has all of them.")
     aside = select(pool.names, np.flatnonzero(is_tested))
     return replace(select_images(pool, np.flatnonzero(~is_tested)), set_aside=aside)
 
