@@ -109,6 +109,8 @@ def test_thresholds_are_fitted_checked_and_used(
     assert "val: the calibration was fitted on these images: figures at thresholds are optimistic" in (
         capsys.readouterr().out
     )
+    call_copycat("report", run)
+    assert "fitted on such images, so that these counts are optimistic" in (run / "report.html").read_text()
     call_copycat("calibrate", run, "--half")
     half = json.loads((run / "calibration.json").read_text())["images"]
     capsys.readouterr()

@@ -92,7 +92,7 @@ def make_prediction_sections(
         curves = [*compute_class_curves(predicted.probability, predicted.label, classes)]
         reliability = compute_reliability(predicted.probability, predicted.label, classes)
         if predicted.is_multi_label:
-            yield _make_class_section(f"Classes ({title})", predicted, classes, calibration)
+            yield _make_class_section(title, predicted, classes, calibration)
         else:
             yield Section(
                 title=f"Confusion matrix ({title})",
@@ -118,7 +118,7 @@ def make_prediction_sections(
 
 
 def _make_class_section(
-    title: str, predicted: Predictions, classes: Sequence[str], calibration: Calibration | None
+    part: str, predicted: Predictions, classes: Sequence[str], calibration: Calibration | None
 ) -> Section:
     """Count images with and without each class, by whether it is predicted."""
     thresholds = None if calibration is None else calibration.thresholds
@@ -138,7 +138,9 @@ def _make_class_section(
     head = ["class", "present: predicted", "present: not predicted", "absent: predicted", "absent: not predicted"]
     caption = "Images with the class (present) and without it (absent). Blue is correct, orange is wrong."
     note = f"Predicted above {above}. Of {len(decided)} images {right} have all their classes predicted, and no other."
-    return Section(title=title, note=note, table=Table(rows, head, caption))
+    if thresholds and part == "validation":
+        note += " The thresholds were fitted on such images, so that these counts are optimistic."
+    return Section(title=f"Classes ({part})", note=note, table=Table(rows, head, caption))
 
 
 def _confusion_table(predicted: Predictions, classes: Sequence[str]) -> Table:
