@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from copycat.inspection.reports.run_page import make_run_page
 from copycat.training.summary import PrintedLosses, next_commands, show
 from tests.support.runs import QUIET, train_tiny
 
@@ -64,6 +65,16 @@ def test_one_epoch_is_in_the_singular(tiny: Path, tmp_path: Path, capsys: pytest
     outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     show(outcome.folder, outcome.manifest)
     assert "completed after 1 epoch, " in capsys.readouterr().out
+
+
+def test_a_run_that_stopped_early_shows_of_how_many_epochs(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9")
+    outcome = train_tiny(*words, "trainer.max_epochs=30", "logger=none", data=tiny, at=tmp_path)
+    show(outcome.folder, outcome.manifest)
+    assert "completed after 2 of 30 epochs, " in capsys.readouterr().out
+    assert "completed after 2 of 30 epochs; started" in make_run_page(outcome.folder).summary
 
 
 @pytest.mark.parametrize("status", [None, "completed", "failed"])

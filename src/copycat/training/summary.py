@@ -11,9 +11,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from copycat.config.errors import UserError
 from copycat.config.printable import make_console, printable
 from copycat.config.suggestions import pluralize
 from copycat.models.metrics import list_quantities
+from copycat.records.reader import parse_config
+from copycat.tables.statistics import format_epochs
 
 STAGES = ("train", "val", "test")
 
@@ -83,12 +86,19 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
-    epochs = pluralize(results.get("epochs", 0), "epoch")
+    epochs = format_epochs(results.get("epochs", 0), _read_config(folder))
     lines.append(f"{manifest['status']} after {epochs}, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
     return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
+
+
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    try:
+        return parse_config(folder)[1]
+    except UserError:  # the folder was removed while the run trained
+        return {}
 
 
 def score_note(classes: Sequence[str], *, multi_label: bool) -> list[str]:

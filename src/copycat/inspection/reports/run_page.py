@@ -7,7 +7,6 @@ from typing import Any
 
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
-from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
 from copycat.inspection.quality.image_lists import FILE as QUALITY
 from copycat.inspection.quality.image_lists import make_sections, read_image_lists
@@ -31,7 +30,7 @@ from copycat.records.reader import check_run_folder, parse_config, read_checked_
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_parsers import naming_file
 from copycat.records.safe_tensors import read_weights
-from copycat.tables.statistics import format_number
+from copycat.tables.statistics import format_epochs, format_number
 
 PLOTTED_METRICS = ("loss", "accuracy")
 """Metrics that have curves."""
@@ -73,16 +72,16 @@ def make_run_page(folder: Path) -> Page:
     elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
     facts = [*make_facts(manifest)]
-    summary = [make_verdict(facts), f"{folder}: {_summary(manifest, epochs=len(rows))}"]
+    summary = [make_verdict(facts), f"{folder}: {_summary(manifest, config, epochs=len(rows))}"]
     return Page(make_title(folder, config, manifest), "\n".join(filter(None, summary)), sections, facts)
 
 
-def _summary(manifest: Mapping[str, Any], *, epochs: int) -> str:
+def _summary(manifest: Mapping[str, Any], config: Mapping[str, Any], *, epochs: int) -> str:
     """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
-    epochs = manifest["results"].get("epochs", epochs)
-    words = [f"{manifest['status']} after {pluralize(epochs, 'epoch')}", f"started {format_time(manifest['started'])}"]
+    trained = format_epochs(manifest["results"].get("epochs", epochs), config)
+    words = [f"{manifest['status']} after {trained}", f"started {format_time(manifest['started'])}"]
     if ended := manifest["results"].get("ended_early"):
-        words.append(f"ended by {ended['by']}, of {pluralize(ended['max_epochs'], 'epoch')}")
+        words.append(f"ended by {ended['by']}")
     if manifest["seconds"] is not None:
         words.append(f"{manifest['seconds']:.1f} s")
     if manifest["error"]:
