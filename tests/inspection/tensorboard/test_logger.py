@@ -54,6 +54,16 @@ def test_every_metric_of_every_epoch_is_there_with_its_bits(stage: str, good: Ru
         assert found[name] == expected
 
 
+def test_epochs_without_a_validation_come_in_order_so_that_the_last_point_is_of_the_last_epoch(
+    tiny: Path, tmp_path: Path
+) -> None:
+    run = train_tiny(
+        "trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2", "callbacks=none", data=tiny, at=tmp_path
+    )
+    for stage, epochs in (("train", [0, 1, 2, 3, 4]), ("val", [1, 3])):
+        assert [step for step, _ in read_scalars(run.folder / "tensorboard" / stage)["loss"]] == epochs
+
+
 @pytest.fixture(scope="module")
 def address(good: RunResult, bad: RunResult, outputs: Path) -> Iterator[str]:
     with serve_tensorboard(outputs) as address:

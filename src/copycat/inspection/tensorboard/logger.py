@@ -93,18 +93,17 @@ class TensorBoardLogger(Logger):
         now = time.time()
         times = np.linspace(self._last_write, now, len(rows) + 1)[1:]
         self._last_write = now
-        indices_by_names: dict[tuple[str, ...], list[int]] = {}
-        for index, names in enumerate(map(tuple, rows)):
-            indices_by_names.setdefault(names, []).append(index)
-        for names, indices in indices_by_names.items():
-            table = np.array([list(rows[index].values()) for index in indices], dtype=np.float32)
-            pairs = [_split(name) for name in names]
-            stages = [stage for stage, _ in pairs]
-            steps = [first + index for index in indices]
-            for stage in dict.fromkeys(stages):
-                columns = [column for column, of in enumerate(stages) if of == stage]
-                tags = [pairs[column][1] for column in columns]
-                self._file(stage).add(tags, table[:, columns], steps=steps, times=times[indices])
+        indices_by_name: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            for name in row:
+                indices_by_name.setdefault(name, []).append(index)
+        names_by_place: dict[tuple[str, tuple[int, ...]], list[str]] = {}  # TensorBoard draws a tag's rows as they come
+        for name, indices in indices_by_name.items():
+            names_by_place.setdefault((_split(name)[0], tuple(indices)), []).append(name)
+        for (stage, places), names in names_by_place.items():
+            table = np.array([[rows[index][name] for name in names] for index in places], dtype=np.float32)
+            steps = [first + index for index in places]
+            self._file(stage).add([_split(name)[1] for name in names], table, steps=steps, times=times[list(places)])
 
     def log_scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write scalars that belong to no stage, under their full names."""
