@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.errors import UserError
 from copycat.config.printable import make_console
 from copycat.records.reader import find_runs
 from copycat.sweeps.show import show_compared, show_runs
@@ -15,7 +16,7 @@ from copycat.tables.query import Query
 from copycat.tables.run_table import print_runs
 from tests.support.run_folders import write_run
 from tests.support.runs import QUIET, train_tiny
-from tests.support.sweep_folders import write_trial_folder
+from tests.support.sweep_folders import make_trial, write_sweep_folder, write_trial_folder
 
 
 def test_a_row_shows_what_was_asked_and_what_came_out(
@@ -115,6 +116,25 @@ def test_a_trial_of_wrong_types_is_named_and_the_others_are_shown(
     assert "seed=1" in out
     assert err.startswith(f"copycat: {file}: ")
     assert err.count("\n") == 1
+
+
+def test_the_best_by_an_objective_is_that_of_the_sweep_s_table_and_keeps_to_its_constraints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = [make_trial(n, {"seed": n}, loss) for n, loss in enumerate((0.3, 0.2))]
+    trials.append(make_trial(2, {"seed": 2}, 0.1, violated_constraints=["parameters<=1"]))
+    sweep = write_sweep_folder(tmp_path / "sweep", trials, space={"seed": "0,1,2"})
+    for trial, final in zip(trials, (0.4, 0.9, 0.1), strict=True):
+        write_run(sweep / str(trial.number), final={"val/loss": final})
+        (sweep / str(trial.number) / "config.yaml").write_text("{}")
+    for folder, by, best in ((sweep, "val/loss", 1), (sweep, "final/val/loss", 0), (tmp_path, None, 0)):
+        show_runs(folder, Query(), form="best", by=by)
+        assert capsys.readouterr().out == f"copycat rerun {sweep / str(best)}\n"
+    with pytest.raises(UserError, match=r"completed run with val/loss that keeps to sweep.constraints; got none"):
+        show_runs(sweep, Query(filters=["seed=2"]), form="best", by="val/loss")
+    (sweep / "0" / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"0/config.yaml: expected a file of the run; it is missing"):
+        show_runs(tmp_path, Query(), form="best", by=None)
 
 
 def test_an_accuracy_has_its_interval_and_the_majority_baseline_beside_it(

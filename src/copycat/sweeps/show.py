@@ -8,7 +8,7 @@ from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
 from copycat.sweeps.summary import make_sweep_json
-from copycat.sweeps.sweep_file import FILE
+from copycat.sweeps.sweep_file import FILE, read_sweep
 from copycat.sweeps.table import find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import write_csv, write_json
@@ -51,9 +51,11 @@ def show_runs(
     if by and form != "best":
         raise UserError(f"--by: expected --best beside it; got --by {by} alone.")
     if form == "best":
-        print_line(
-            rerun_command(find_best_trial(folder, choice) if is_sweep and not by else best_run(folder, choice, by=by))
-        )
+        if is_sweep and not by:
+            best = find_best_trial(folder, choice)
+        else:
+            best = best_run(folder, choice, by=by, objectives=read_sweep(folder).objectives if is_sweep else {})
+        print_line(rerun_command(best))
     elif form == "table":
         (print_sweep if is_sweep else print_runs)(folder, choice)
     else:

@@ -26,7 +26,7 @@ from copycat.tables.render import (
     wide_console,
 )
 from copycat.tables.run_row import FINAL, RunRow
-from copycat.tables.run_table import read_run_rows
+from copycat.tables.run_table import read_run_rows, within_constraints
 from copycat.tables.statistics import CLOSE, format_number
 
 RESERVED_TITLES = ("trial", "status", "epochs", "seconds", "runs", "why")
@@ -139,8 +139,7 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
     sweep, _, rows = read_sweep_rows(folder, choice, with_metrics=False)
     done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     if not done:
-        within = " that keeps to sweep.constraints" if any("violated_constraints" in row for row in rows) else ""
-        raise UserError(f"--best: expected a completed trial{within}; got none in {folder}.")
+        raise UserError(f"--best: expected a completed trial{within_constraints(rows)}; got none in {folder}.")
     if not sweep.repeats:
         return done[0]
     best = group_configurations(rows, sweep)[0]

@@ -10,7 +10,7 @@ from copycat.config.printable import print_line
 from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import pluralize
 from copycat.records.lock import KILLED
-from copycat.records.reader import find_runs, read_config
+from copycat.records.reader import find_runs, parse_config
 from copycat.tables.index import read_records, read_rows
 from copycat.tables.query import Query, resolve_name, select_rows, sort_rows
 from copycat.tables.render import (
@@ -27,7 +27,7 @@ from copycat.tables.render import (
 )
 from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import FINAL, RunRow, column_names, make_row
-from copycat.tables.statistics import natural_direction
+from copycat.tables.statistics import Direction, natural_direction
 
 SHOWN_METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 INTERVAL_WIDTH = 26
@@ -108,27 +108,37 @@ def _column_notes(rows: Sequence[RunRow], *, wide: bool) -> Iterator[str]:
     yield from status_notes(rows)
 
 
-def best_run(root: Path, query: Query, *, by: str | None) -> RunRow:
-    """Return the completed run with the best value of a metric, by default of val/loss.
+def best_run(root: Path, query: Query, *, by: str | None, objectives: Mapping[str, Direction] = {}) -> RunRow:
+    """Return the completed run with the best value of a metric, by default of val/loss, within its constraints.
+
+    Args:
+        root: the folder of the runs.
+        query: which of them to choose from.
+        by: name of the metric; None for val/loss.
+        objectives: those of their sweep, whose values are of the best epoch, as in its table.
 
     Raises:
         UserError: where there is none, or the metric is of the test part.
     """
-    rows, by = read_run_rows(root), by or "val/loss"
+    rows, by = read_run_rows(root, objectives=objectives), by or "val/loss"
     name = resolve_name(by, column_names(rows), after="--by") if rows else by
     if "test/" in name:
         raise UserError(
             f"--by: expected a metric of train or val, since choosing by the test part would overfit it; got {by!r}."
         )
-    completed = [row for row in select_rows(rows, query) if row["status"] == "completed" and is_number(row.get(name))]
+    chosen = select_rows(rows, query)
+    completed = [row for row in chosen if row["status"] == "completed" and is_number(row.get(name))]
+    completed = [row for row in completed if "violated_constraints" not in row]
     if not completed:
-        raise UserError(f"--best: expected a completed run with {by}; got none in {root}.")
-    from copycat.records.safe_yaml import read_yaml  # which the table does not need
+        raise UserError(f"--best: expected a completed run with {by}{within_constraints(chosen)}; got none in {root}.")
+    nodes = metric_nodes(parse_config(Path(completed[0]["folder"]))[1])
+    direction = objectives.get(name) or natural_direction(name, nodes)
+    return sort_rows(completed, name, descending=direction == "maximize")[0]
 
-    having = next(row for row in completed if row.get(name) is not None)
-    config = read_yaml(read_config(Path(having["folder"])))
-    nodes = metric_nodes(config) if isinstance(config, Mapping) else {}
-    return sort_rows(completed, name, descending=natural_direction(name, nodes) == "maximize")[0]
+
+def within_constraints(rows: Iterable[RunRow]) -> str:
+    """Return what is expected of the best run beside its metric: to keep to the constraints that some run violates."""
+    return " that keeps to sweep.constraints" if any("violated_constraints" in row for row in rows) else ""
 
 
 def print_resumes(rows: Iterable[RunRow], root: Path) -> None:
