@@ -65,6 +65,10 @@ def open_sweep_folder(request: SweepRequest) -> Path:
             changed_paths = _find_changed_paths(before.directory, request.shared)
             _check_same(replace(before, config_keys=config_keys), record, folder, changed_paths)
         _check_time_left(before, request.settings["max_time"], folder)
+        if request.settings["prove"] and before.status in ("completed", "failed"):
+            from copycat.sweeps.race.session import check_race  # which imports what other sweeps do not need
+
+            check_race(folder, request.settings)  # before the sweep is no longer recorded as ended
         write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
         return folder
     # a killed process may have left a temporary file, whose name starts with a dot

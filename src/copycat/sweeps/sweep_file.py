@@ -32,6 +32,8 @@ MAX_BYTES = 2**23
 """Maximum size of the file in bytes."""
 LOCK_GRACE_SECONDS = 10.0
 """Seconds within which a starting sweep locks its folder; later it counts as killed."""
+IMAGE_KEYS = ("data", "data.root", "data.split", "data.folds", "data.holdout")
+"""Keys that all candidates of a race have in common, as they run on the same images."""
 _SIGNED_AS = b"sweep"
 """Signed in place of a configuration, so that no signature of a run is valid for a sweep."""
 
@@ -88,6 +90,16 @@ class SweepFile:
     def hyper_parameters(self) -> list[str]:
         """Return the varying keys whose values make a configuration."""
         return [name for name in self.varies if name not in REPEATS]
+
+    @property
+    def varying_images(self) -> list[str]:
+        """Return the varying keys by which trials run on other images, so that no race can compare them."""
+        return [name for name in self.varies if name in IMAGE_KEYS]
+
+    @property
+    def is_raceable(self) -> bool:
+        """Return whether `copycat prove` takes it: its first objective is a metric, of the same images."""
+        return "/" in next(iter(self.objectives)) and not self.varying_images
 
 
 def write_sweep(folder: Path, sweep: SweepFile) -> None:

@@ -105,7 +105,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         from copycat.sweeps.race.table import print_race  # which imports NumPy
 
         print_race(folder)
-    elif not sweep.repeats and sum(is_done(row, sweep.objectives) for row in shown) > 1:
+    elif not sweep.repeats and sum(is_done(row, sweep.objectives) for row in shown) > 1 and sweep.is_raceable:
         print_line(f"one run of each configuration: ranks may be chance; to prove the best: copycat prove {quoted}")
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")

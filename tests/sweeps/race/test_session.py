@@ -198,6 +198,25 @@ def test_a_sweep_is_proved_afterwards_and_its_tables_and_page_say_so(
     assert "Did you mean sweep.prove_rounds?" in capsys.readouterr().err
     call_copycat("prove", folder, "sweep.prove_rounds=9", status=2)
     assert "sweep.prove_rounds: expected 4, with which the race in" in capsys.readouterr().err
+    assert read_sweep_file(folder) == after  # with its words and its status
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("data.split=holdout", "data.holdout=0.3,0.4"), "expected trials on the same images; data.holdout varies."),
+        ((RATES, "sweep.objective=[parameters,val/loss]"), "a metric as the first objective; got parameters."),
+    ],
+)
+def test_a_completed_sweep_that_cannot_be_raced_stays_completed_and_is_not_said_to_be_provable(
+    words: tuple[str, ...], line: str, clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_sweep(*SMALL, *words, PACKED, data=clear, at=tmp_path)
+    assert "copycat prove" not in (tmp_path / "output.txt").read_text()
+    before = read_sweep_file(folder)
+    call_copycat("prove", folder, status=2)
+    assert line in capsys.readouterr().err
+    assert read_sweep_file(folder) == before
 
 
 def test_a_failing_candidate_leaves_the_race(clear: Path, tmp_path: Path) -> None:

@@ -19,8 +19,6 @@ from copycat.tables.statistics import Direction
 
 REPORT_ROUNDS = 5
 """Rounds that are run after a race, with seeds and divisions that it did not use: reported figures are from these."""
-SHARED_KEYS = ("data", "data.root", "data.split", "data.folds", "data.holdout")
-"""Keys that all candidates have in common, as they run on the same images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +94,27 @@ def make_plan(
         UserError: where the sweep cannot be raced.
     """
     metric, direction = next(iter(sweep.objectives.items()))
-    if (shared := next((key for key in sweep.varies if key in SHARED_KEYS), None)) is not None:
-        raise UserError(f"sweep.prove: expected trials on the same images; {shared} varies.")
+    candidates = find_candidates(sweep, folder, rows)
+    return RacePlan(
+        metric=metric,
+        direction=direction,
+        folds=config["data"]["folds"],
+        rounds=settings["prove_rounds"],
+        margin=float(settings["prove_margin"]),
+        seed=config["seed"],
+        split_seed=config["data"]["split_seed"],
+        candidates=candidates[: settings["prove_candidates"]],
+    )
+
+
+def find_candidates(sweep: SweepFile, folder: Path, rows: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """Return the candidates of a race as `RacePlan` holds them, the best configuration first.
+
+    Raises:
+        UserError: where the sweep cannot be raced.
+    """
+    if sweep.varying_images:
+        raise UserError(f"sweep.prove: expected trials on the same images; {sweep.varying_images[0]} varies.")
     done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     groups = group_configurations(rows, sweep)
     best = [one.trials[0] for one in groups if one.trials] if groups else done
@@ -110,19 +127,12 @@ def make_plan(
         values = {key: value for key, value in trial.values.items() if key not in REPEATS}
         candidates.setdefault(repr(sorted(words)), {"trial": trial.number, "overrides": words, "values": values})
     if len(candidates) < 2:
+        within = " and keep to sweep.constraints" if any("violated_constraints" in row for row in rows) else ""
         raise UserError(
-            f"sweep.prove: expected two configurations or more that completed; got {len(candidates)} in {folder}."
+            f"sweep.prove: expected two configurations or more that completed{within};"
+            f" got {len(candidates)} in {folder}."
         )
-    return RacePlan(
-        metric=metric,
-        direction=direction,
-        folds=config["data"]["folds"],
-        rounds=settings["prove_rounds"],
-        margin=float(settings["prove_margin"]),
-        seed=config["seed"],
-        split_seed=config["data"]["split_seed"],
-        candidates=list(candidates.values())[: settings["prove_candidates"]],
-    )
+    return list(candidates.values())
 
 
 def _key(word: str) -> str:

@@ -16,7 +16,7 @@ from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.job import Job
 from copycat.sweeps.job_list import run_jobs, run_recorded
 from copycat.sweeps.race.decision import Round
-from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, make_plan
+from copycat.sweeps.race.plan import REPORT_ROUNDS, RacePlan, find_candidates, make_plan
 from copycat.sweeps.race.record import RaceRecord, read_plan, read_rounds
 from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
 from copycat.sweeps.table import read_trial_rows
@@ -141,6 +141,20 @@ def _describe(plan: RacePlan, sweep: SweepFile) -> SweepFile:
         seconds=0.0,
         race=asdict(plan),
     )
+
+
+def check_race(sweep: Path, settings: Mapping[str, Any]) -> None:
+    """Check that a sweep whose trials have ended can be raced with the settings of the node `sweep`.
+
+    Raises:
+        UserError: as for `RaceSession`.
+    """
+    race = sweep / RACE_FOLDER
+    if (race / FILE).exists():
+        _check_same(read_plan(race), settings, race)
+    else:
+        record = read_own_sweep(sweep)
+        find_candidates(record, sweep, read_trial_rows(sweep, record))
 
 
 def _check_same(plan: RacePlan, settings: Mapping[str, Any], folder: Path) -> None:
