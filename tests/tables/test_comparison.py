@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from copycat.records.predictions import read_predictions
-from copycat.tables.comparison_table import find_close
+from copycat.tables.comparison import ComparisonLine
+from copycat.tables.comparison_table import comparability_notes, find_close
 from copycat.tables.statistics import mcnemar_p_value
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
@@ -48,7 +49,13 @@ def test_runs_on_other_images_are_not(tiny: Path, tmp_path: Path, capsys: pytest
     assert "McNemar" not in out
     assert "│ final/val/loss" in out
     assert " *" not in out.partition("\n*: ")[0]
-    assert "no * at train and val metrics: the runs have other images there, or other classes" in out
+    assert "no * at metrics of train, val: the runs have other images there, or other classes" in out
+
+
+def test_a_note_names_the_parts_of_other_images_alone() -> None:
+    lines = [ComparisonLine("metric", name, {}, comparable=False) for name in ("best/epoch", "best/val/loss")]
+    (note,) = comparability_notes(lines)
+    assert note == "no * at metrics of val: the runs have other images there, or other classes"
 
 
 def test_runs_that_are_not_distinguishable_from_the_best_accuracy_are_marked(

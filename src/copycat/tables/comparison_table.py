@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from copycat.config.metric_names import Nodes
 from copycat.config.printable import csv_text, print_line, printable
-from copycat.config.suggestions import pluralize
+from copycat.config.suggestions import one_of, pluralize
 from copycat.tables.comparison import ComparisonLine, RunComparison
 from copycat.tables.render import csv_cell, format_interval, print_table, value_cell, wide_console, write_json
 from copycat.tables.statistics import (
@@ -57,8 +57,8 @@ def _column_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
 
 def comparability_notes(lines: Sequence[ComparisonLine]) -> Iterator[str]:
     """Name the parts whose metrics have no best value, since the runs measured them on different images."""
-    if parts := dict.fromkeys(line.name.split("/")[1] for line in lines if not line.comparable):
-        yield f"no * at {' and '.join(parts)} metrics: the runs have other images there, or other classes"
+    if parts := {line.name.split("/")[1] for line in lines if not line.comparable} - {"epoch"}:
+        yield f"no * at metrics of {one_of(parts)}: the runs have other images there, or other classes"
 
 
 @dataclass(frozen=True)
