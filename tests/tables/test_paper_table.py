@@ -117,6 +117,24 @@ def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> Non
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum"]))
 
 
+def test_the_advised_keys_are_all_that_is_missing(tmp_path: Path) -> None:
+    for place, (lr, momentum, width) in enumerate(itertools.product([0.1, 0.2], [0.0, 0.9], [3, 4])):
+        config: dict[str, object] = {"optimizer.lr": lr, "optimizer.momentum": momentum, "optimizer.eps": width}
+        write_configured(
+            tmp_path / str(place), {**config, "optimizer.beta": 2 * width, "optimizer.foreach": 1}, loss=0.5
+        )
+    rows, columns = read_run_rows(tmp_path), ["lr"]
+    with pytest.raises(UserError, match=r"Type --rows optimizer.foreach,\S+, or choose") as refused:
+        make_paper_table(rows, PaperRequest(rows=["foreach"], columns=columns))
+    advised = str(refused.value).partition("Type --rows ")[2].partition(", or")[0].split(",")
+    assert set(advised) == {
+        "optimizer.foreach",
+        "optimizer.momentum",
+        "optimizer.eps",
+    }  # not beta, which eps determines
+    make_paper_table(rows, PaperRequest(rows=advised, columns=columns))
+
+
 def write_options(at: Path, *, typed: bool) -> None:
     """Write runs of two optimizers, each with two learning rates; the rates are typed or come from elsewhere."""
     options = {

@@ -126,17 +126,22 @@ def _is_determined(key: str, keys: Sequence[str], runs: Sequence[RecordedRun]) -
     )
 
 
-def group_runs(runs: Sequence[RecordedRun], keys: Sequence[str], *, option: str) -> list[Group]:
-    """Group runs by the values of keys, in the order in which these first occur.
+def group_runs(runs: Sequence[RecordedRun], rows: Sequence[str], columns: Sequence[str]) -> list[Group]:
+    """Group runs by the values of the keys of rows and of columns, in the order in which these first occur.
 
     Raises:
-        UserError: where runs of a group differ in more than seed and fold; `option` is what named the keys.
+        UserError: where runs of a group differ in more than seed and fold.
     """
+    keys = [*rows, *columns]
     mixed = [key for key in varying_keys(runs) if not _is_determined(key, keys, runs)]
     if mixed:
+        missing: list[str] = []
+        for key in mixed:
+            if not _is_determined(key, [*keys, *missing], runs):
+                missing.append(key)
         raise UserError(
-            f"{option}: expected keys that tell the configurations apart; got runs that differ in {one_of(mixed)} too."
-            f" Type {option} {','.join([*keys, mixed[0]])}, or choose by --filter."
+            f"--rows: expected keys that tell the configurations apart; got runs that differ in {one_of(mixed)} too."
+            f" Type --rows {','.join([*rows, *missing])}, or choose by --filter."
         )
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:

@@ -83,7 +83,7 @@ def make_paper_table(
     runs = [replace(run, separate=run.separate | {*columns, *row_keys}) for run in runs]
     if not row_keys:
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]
-    groups = group_runs(runs, [*row_keys, *columns], option="--rows")
+    groups = group_runs(runs, row_keys, columns)
     nodes = stated_directions(run.config for run in runs)
     directions = {metric: natural_direction(metric, nodes) for metric in metrics}
     cells = {metric: _make_cells(groups, metric, request.digits, directions[metric]) for metric in metrics}
