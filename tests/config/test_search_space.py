@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -135,8 +136,23 @@ def test_a_key_without_a_default_that_some_trial_lacks_is_named() -> None:
             "sweep.when.seed: expected one of the sweep's values of model: logistic, shallow; got 'shalow'.",
         ),
         (["optimizer.lr=interval(0,1)"], "For a search, type hydra/sweeper=optuna"),
+        (["sweep.when={seed: 'model=cnn'}", "seed=1,2"], r"To add one, type '\+sweep.when="),
     ],
 )
 def test_a_mistake_is_named(words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         compose_sweep(words)
+
+
+@pytest.mark.parametrize("words", [[], ["sweep.folder=sweep"]])
+def test_a_preset_of_one_s_own_without_the_defaults_says_what_to_write(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf/sweep").mkdir(parents=True)
+    preset = tmp_path / "conf/sweep/mine.yaml"
+    preset.write_text("params:\n  optimizer.lr: 0.1,0.2\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"Write 'defaults: \[default\]' into the file of your preset\."):
+        compose_sweep(["sweep=mine", *words])
+    preset.write_text(f"defaults: [default]\n{preset.read_text()}")
+    assert len(compose_sweep(["sweep=mine", *words]).space.grid()) == 2

@@ -17,7 +17,7 @@ from copycat.config.overrides import input_lines, list_groups, list_options
 from copycat.config.places import MAIN
 from copycat.config.renamed_keys import renamed_key_error
 from copycat.config.suggestions import did_you_mean, first_line, nearest_word, one_of
-from copycat.config.validation import NO_PACKAGE
+from copycat.config.validation import NO_PACKAGE, SWEEP_DEFAULTS
 
 SWEEP_KEY_HINTS = {
     "hydra.sweeper.": " For a search, type hydra/sweeper=optuna.",
@@ -54,6 +54,11 @@ def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderIm
             return UserError(f"{key}: expected a key that is not there yet; got {override.input_line!r}. Type {word}.")
         if key not in keys and not override.is_add():
             return _no_such_key(override, keys, loader)
+        if isinstance(override.value(), dict) and not override.is_add():
+            line = str(override.input_line)
+            return UserError(
+                f"{key}: expected keys that are there; got {line!r}. To add one, type {quote('+' + line)}."
+            )
         if override.is_delete():
             return UserError(f"{key}: expected a key with a value; got {override.input_line!r}. Type {key}=null.")
     return UserError(f"expected overrides that compose; {first_line(error)}.")
@@ -123,6 +128,8 @@ def _other_options(key: str, line: str, loader: ConfigLoaderImpl) -> str:
             found[option] = file.config
     if not found:
         return ""
+    if group == "sweep":  # whose options all have the keys of the default, beside their own axes
+        return f" {SWEEP_DEFAULTS}"
     first, config = next(iter(found.items()))
     missing = [
         f"{group}.{name}=VALUE" for name in map(str, config) if name != inside and OmegaConf.is_missing(config, name)

@@ -40,6 +40,8 @@ NO_PACKAGE = (
     " Put it first."
 )
 """Error for the file of an experiment that Hydra composes into a node of that name."""
+SWEEP_DEFAULTS = "Write 'defaults: [default]' into the file of your preset."
+"""Advice where an option of the group `sweep` lacks keys of its default."""
 KNOWN_PACKAGES = (f"{PACKAGE}.", "pytorch_lightning.", "torch.", "torchmetrics.")
 PATH_KEYS = ("root", "file", "output_dir", "folder", "dirpath", "save_dir", "weights")
 """Last components of keys that take a path."""
@@ -127,10 +129,10 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
 
     `measured` are the names in the group `metrics`.
     """
+    known = [other.partition(".")[2] for other in RULES if other.startswith("sweep.")]
     for name, value in sweep.items():
         key = f"sweep.{name}"
         if (rule := find_rule(key, measured=measured)) is None:
-            known = [other.partition(".")[2] for other in RULES if other.startswith("sweep.")]
             hint = did_you_mean(name, known, before="sweep.")
             raise UserError(f"{key}: no such key; expected {one_of(known)}.{hint}")
         if not rule.allows(value):
@@ -147,6 +149,8 @@ def check_sweep_settings(sweep: Config, *, measured: Collection[str]) -> None:
             before = f"{key}=" if isinstance(value, str) else ""
             hint = _metric_hint(wrong, rule) or did_you_mean(wrong, rule.options, before=before)
             raise UserError(f"{message}.{hint}")
+    if missing := set(known) - sweep.keys():
+        raise UserError(f"sweep: expected all keys of sweep=default; got none of {one_of(missing)}. {SWEEP_DEFAULTS}")
     names, directions = sweep["objective"], sweep["direction"]
     several = isinstance(names, list)
     if directions is not None and (isinstance(directions, list), several) not in ((True, True), (False, False)):
