@@ -71,9 +71,12 @@ def test_a_plot_has_a_panel_for_each_key(sweep: Sweep) -> None:
         sweep.plot("histroy")
 
 
-def test_a_name_alone_is_no_list_of_names(sweep: Sweep) -> None:
+def test_a_name_alone_is_no_list_of_names_nor_text_a_number_of_digits(sweep: Sweep) -> None:
     with pytest.raises(UserError, match=r"^metrics: expected a list of names; got 'val/loss'\. Type metrics="):
         sweep.trials.to_latex(metrics="val/loss")
+    for digits in ("3", 3.5, True, -1):
+        with pytest.raises(UserError, match=rf"^digits: expected a whole number ≥ 0; got {digits!r}\.$"):
+            sweep.trials.to_markdown(digits=digits)
 
 
 def test_runs_of_a_folder_are_a_table(sweep: Sweep) -> None:

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any, Literal, overload
 
 from copycat.config.errors import UserError
+from copycat.config.rule_builders import integer
 from copycat.config.suggestions import did_you_mean, one_of, pluralize
 from copycat.tables.statistics import format_number
 
@@ -96,7 +97,10 @@ class Table(Sequence[Mapping[str, Any]]):
         if wrong := next((name for name in request if name not in names), None):
             raise UserError(f"{wrong}: expected one of {one_of(names)}; got {wrong!r}.{did_you_mean(wrong, names)}")
         for name, value in request.items():
-            if isinstance(value, str):
+            if name == "digits":
+                if not (rule := integer(0)).allows(value):
+                    raise UserError(f"digits: expected {rule.words}; got {value!r}.")
+            elif isinstance(value, str):
                 raise UserError(f"{name}: expected a list of names; got {value!r}. Type {name}=[{value!r}].")
         if not all("folder" in row for row in self._rows):
             raise UserError(f"to_{form}: expected a table of runs, as of read_runs; got one without folders.")
