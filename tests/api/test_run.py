@@ -84,7 +84,7 @@ def test_a_plot_has_the_metrics_of_each_epoch(run: Run) -> None:
         run.plot([3])  # type: ignore[list-item]
 
 
-def test_a_confusion_matrix_counts_the_validation_images(run: Run) -> None:
+def test_a_confusion_matrix_counts_the_validation_images(run: Run, tmp_path: Path) -> None:
     axes, _ = run.plot_confusion().axes
     counts = np.array([int(text.get_text()) for text in axes.texts]).reshape(2, 2)
     assert counts.sum() == run.manifest["data"]["images"]["val"]
@@ -92,6 +92,10 @@ def test_a_confusion_matrix_counts_the_validation_images(run: Run) -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
     with pytest.raises(UserError, match=r"part: expected one of val; got 'test'\."):
         run.plot_confusion("test")
+    bare = shutil.copytree(run.folder, tmp_path / "bare")
+    (bare / "predictions.csv").unlink()
+    with pytest.raises(UserError, match="bare: expected a completed run, which has predictions; got none"):
+        copycat.load_run(bare).plot_confusion()
 
 
 def test_without_matplotlib_one_line_says_what_to_type(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +148,7 @@ def test_images_of_every_kind_have_the_probabilities_of_the_command(
     [
         ("nowhere.png", r"nowhere\.png: expected an image; No such file"),
         (np.zeros((8, 8, 3)), r"expected uint8 images, arrays \[H, W, 3\].*; got float64 \[8, 8, 3\]\."),
+        (np.zeros((0, 8, 3), np.uint8), "expected images with pixels; got one of 8×0"),
         (7, "expected paths, PIL images, arrays or tensors; got int"),
     ],
 )

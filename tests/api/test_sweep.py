@@ -8,6 +8,7 @@ import pytest
 import copycat
 from copycat import Sweep, UserError
 from tests.support.packs import run_sweep
+from tests.support.sweep_folders import make_trial, write_sweep_folder
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,13 @@ def test_the_best_is_of_the_best_configuration(sweep: Sweep) -> None:
         row["val/loss"] for row in sweep.trials if row["optimizer.lr"] == best.config["optimizer"]["lr"]
     )
     assert sweep[2].config["optimizer"]["lr"] == 0.1
+
+
+def test_a_sweep_whose_trials_all_violate_a_constraint_has_no_best(tmp_path: Path) -> None:
+    trial = make_trial(0, {"seed": 0}, 0.1, violated_constraints=["parameters<=1"])
+    sweep = copycat.load_sweep(write_sweep_folder(tmp_path, [trial], space={"seed": "0"}))
+    with pytest.raises(UserError, match=r"expected a completed trial that keeps to sweep\.constraints; got none"):
+        sweep.best()
 
 
 def test_a_sweep_iterates_over_the_runs_that_exist_by_number(sweep: Sweep, tmp_path: Path) -> None:

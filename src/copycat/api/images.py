@@ -96,4 +96,6 @@ def _to_input(image: Any, predictor: Predictor) -> Tensor:
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
         raise UserError(f"predict: expected paths, PIL images, arrays or tensors; got {type(image).__name__}.")
+    if not all(image.size):
+        raise UserError(f"predict: expected images with pixels; got one of {image.width}×{image.height}.")
     return torch.from_numpy(to_square_pixels(image, size=predictor.size, fit=predictor.fit))

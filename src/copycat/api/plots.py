@@ -36,6 +36,8 @@ def plot_confusion(folder: Path, part: str, *, classes: Sequence[str]) -> Figure
         UserError: where predictions.csv lacks the part, or is damaged.
     """
     predictions = read_predictions(folder, classes=len(classes))
+    if not predictions:
+        raise UserError(f"{folder}: expected a completed run, which has predictions; got none.")
     if part not in predictions:
-        raise UserError(f"part: expected one of {one_of(predictions) or 'none'}; got {part!r}.")
+        raise UserError(f"part: expected one of {one_of(predictions)}; got {part!r}.")
     return make_confusion_plot(predictions[part].probability, predictions[part].label, classes)

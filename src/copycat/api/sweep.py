@@ -17,7 +17,7 @@ from copycat.records.reader import find_runs
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, check_sweep, has_race, read_sweep
 from copycat.sweeps.table import read_trial_rows, summarize_sweep, trial_columns
-from copycat.tables.run_table import read_run_rows
+from copycat.tables.run_table import read_run_rows, within_constraints
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,7 @@ class Sweep:
         ranked = groups[0].trials if groups else rank_trials(rows, self._file.objectives)
         done = [row for row in ranked if is_done(row, self._file.objectives)]
         if not done:
-            raise UserError(f"{self.folder}: expected a completed trial; got none.")
+            raise UserError(f"{self.folder}: expected a completed trial{within_constraints(rows)}; got none.")
         return load_run(done[0]["folder"])
 
     def race(self) -> Sequence[str]:
