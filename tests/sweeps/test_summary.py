@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,16 @@ def test_a_trial_that_violates_a_constraint_ranks_last_and_counts_in_no_mean() -
     best, other = group_configurations(rows, sweep_of("model", "seed"))
     assert (best.values["model"], best.counts) == ("logistic", "1 of 2, 1 pruned")
     assert (other.mean("val/loss"), other.counts) == (0.3, "1 of 2, 1 outside the constraints")
+
+
+@pytest.mark.parametrize(
+    "space", [{"sweep.zip": "[['seed', 'optimizer.lr']]"}, {"sweep.when": "{'seed': 'optimizer.lr=0.1'}"}]
+)
+def test_no_run_is_missing_where_seeds_depend_on_the_configuration(space: dict[str, str]) -> None:
+    rows = [make_row(n, loss=0.1, seed=n, optimizer_lr=0.1 * n) for n in (1, 2)]
+    sweep = sweep_of("optimizer.lr", "seed")
+    for one, counts in ((sweep, "1 of 2"), (replace(sweep, space=space), "1")):
+        assert [found.counts for found in group_configurations(rows, one)] == [counts, counts]
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4))

@@ -26,7 +26,7 @@ class Configuration:
     trials: Sequence[RunRow]
     """Completed trials, the best first; one per seed and fold."""
     expected_runs: int | None
-    """Number of seeds and folds per configuration; None for a search, which draws them."""
+    """Number of seeds and folds per configuration; None where they differ between configurations, as in a search."""
     other_statuses: Mapping[str, int]
     """Number of trials with each other status."""
     is_close: bool = False
@@ -102,7 +102,9 @@ def group_configurations(rows: Iterable[RunRow], sweep: SweepFile) -> list[Confi
         groups.setdefault(configuration, {})[repeat] = row
     repeats = {repeat for group in groups.values() for repeat in group}
     whole = len(repeats) if sweep.hyper_parameters else sweep.trials
-    expected_runs = whole if sweep.sweeper == "grid" else None
+    dependent = sweep.space.get("sweep.zip", "") + sweep.space.get("sweep.when", "")
+    is_product = sweep.sweeper == "grid" and not any(name in dependent for name in sweep.repeats)
+    expected_runs = whole if is_product else None
     summaries = [_configuration(list(group.values()), sweep, expected_runs) for group in groups.values()]
     name, direction = next(iter(sweep.objectives.items()))
     sign = direction_sign(direction)
