@@ -11,6 +11,7 @@ import pytest
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
+from copycat.records.reader import read_checked_manifest
 from copycat.records.run_folder import make_folder, read_manifest, remove_empty_folders, write_manifest
 
 RUNS = 1000
@@ -66,6 +67,20 @@ def test_a_manifest_reads_back(tmp_path: Path) -> None:
 def test_a_manifest_of_the_first_schema_is_still_read(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"schema": 1}')
     assert read_manifest(tmp_path) == {"schema": 1}
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ("99", "expected schema 1 or 2 or 3; got 99, of a newer Copycat. Update Copycat."),
+        ("null", "expected schema 1 or 2 or 3; got None. Restore it from a copy, or train the run again."),
+    ],
+)
+def test_another_schema_is_named_with_what_to_do(schema: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(f'{{"schema": {schema}}}')
+    with pytest.raises(UserError) as error:
+        read_checked_manifest(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'run.json'}: expected a run's manifest; {problem}"
 
 
 @pytest.mark.parametrize(

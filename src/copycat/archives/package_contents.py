@@ -1,13 +1,12 @@
 """Describe the contents of a package, as in its package.json."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from copycat.archives.entry_names import why_not_portable
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.safe_parsers import read_json
+from copycat.records.safe_parsers import check_schema_number, read_json
 
 SCHEMA = 1
 MAX_BYTES = 2**24
@@ -47,8 +46,7 @@ def decode_contents(content: bytes) -> Contents:
     if len(content) > MAX_BYTES:
         raise ValueError(f"package.json has {len(content)} bytes, more than {MAX_BYTES}")
     values = read_json(content)
-    if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
-        raise ValueError(f"package.json: expected schema {SCHEMA}")
+    check_schema_number(values, [SCHEMA])
     contents = parse_dataclass(Contents, {name: value for name, value in values.items() if name != "schema"})
     for place in (contents.environments, contents.data):
         for run, folder in place.items():

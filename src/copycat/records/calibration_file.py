@@ -1,7 +1,6 @@
 """Read and write calibration.json: how a run's probabilities are scaled, and what is decided by them."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
@@ -14,7 +13,7 @@ from copycat.models.temperature import HIGHEST, LOWEST
 from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.digests import CALIBRATION, digest_file
 from copycat.records.run_folder import WEIGHTS
-from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.safe_parsers import check_schema_number, read_file, read_json
 from copycat.records.signature import is_signed, sign
 
 FILE = CALIBRATION
@@ -113,8 +112,7 @@ def is_foreign_calibration(folder: Path, *, classes: int) -> bool:
 
 def _read(path: Path, *, classes: int) -> tuple[Calibration, bool]:
     content = read_json(read_file(path, max_bytes=MAX_BYTES))
-    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
-        raise ValueError(f"expected schema {SCHEMA}")
+    check_schema_number(content, [SCHEMA])
     kept = {name: value for name, value in content.items() if name not in ("schema", "signature")}
     calibration = parse_dataclass(Calibration, kept)
     _check_values(calibration, classes=classes)

@@ -12,7 +12,7 @@ from typing import Any
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
-from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.safe_parsers import check_schema_number, read_file, read_json
 from copycat.records.signature import sign
 
 SCHEMA = 3
@@ -162,9 +162,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: where it is no manifest of a schema that this version reads.
         OSError: where it cannot be read.
     """
-    manifest = read_json(read_file(folder / MANIFEST, max_bytes=MAX_BYTES))
-    if not isinstance(manifest, dict) or manifest.get("schema") not in READABLE_SCHEMAS:
-        raise ValueError(f"expected schema {' or '.join(map(str, READABLE_SCHEMAS))}")
+    manifest: dict[str, Any] = read_json(read_file(folder / MANIFEST, max_bytes=MAX_BYTES))
+    check_schema_number(manifest, READABLE_SCHEMAS)
     if manifest["schema"] < KEYS_RENAMED:
         return {FORMER.get(str(name), str(name)): value for name, value in manifest.items()}
     return manifest

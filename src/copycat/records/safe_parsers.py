@@ -7,7 +7,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ class DamagedFileError(UserError, ValueError):
     """Report a file of a run folder that cannot be read."""
 
 
+class NewerSchemaError(ValueError):
+    """Report a file that a newer Copycat wrote."""
+
+
 @contextmanager
 def naming_file(path: Path, expected: str) -> Iterator[None]:
     """Raise errors about a file's content, and OSErrors unless it is missing, as one that names the file."""
@@ -35,7 +39,8 @@ def naming_file(path: Path, expected: str) -> Iterator[None]:
     except (FileNotFoundError, DamagedFileError):
         raise
     except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path}: expected {expected}; {reason(error):.200}. {RESTORE}") from error
+        advice = "Update Copycat." if isinstance(error, NewerSchemaError) else RESTORE
+        raise DamagedFileError(f"{path}: expected {expected}; {reason(error):.200}. {advice}") from error
 
 
 def reason(error: Exception) -> str:
@@ -43,6 +48,17 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     return "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else first_line(error)
+
+
+def check_schema_number(content: Any, readable: Sequence[int]) -> None:
+    """Raise a ValueError unless parsed JSON has the number of a schema that this version reads."""
+    schema = content.get("schema") if isinstance(content, Mapping) else None
+    if schema in readable:
+        return
+    problem = f"expected schema {' or '.join(map(str, readable))}; got {schema!r:.20}"
+    if isinstance(schema, int) and schema > max(readable):
+        raise NewerSchemaError(f"{problem}, of a newer Copycat")
+    raise ValueError(problem)
 
 
 def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,7 +1,6 @@
 """Read and write trial.json: the request and the result of a sweep's trial, beside its run.json."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from copycat.config.atomic_write import write_whole
 from copycat.config.renamed_keys import current_keys, current_words
 from copycat.records.dataclass_parser import parse_dataclass
-from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.safe_parsers import check_schema_number, read_file, read_json
 from copycat.records.signature import is_signed, sign
 
 FILE = "trial.json"
@@ -81,8 +80,7 @@ def read_own_trial(folder: Path) -> Trial | None:
 
 def _read(folder: Path) -> tuple[Trial, bool]:
     content = read_json(read_file(folder / FILE, max_bytes=MAX_BYTES))
-    if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
-        raise ValueError(f"expected schema {SCHEMA}")
+    check_schema_number(content, range(1, SCHEMA + 1))
     kept = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
     if content["schema"] < KEYS_RENAMED:
         kept = {FORMER.get(name, name): value for name, value in kept.items()}

@@ -18,7 +18,7 @@ from copycat.records.dataclass_parser import parse_dataclass
 from copycat.records.lock import current_status
 from copycat.records.reader import check_run_folder, find_runs
 from copycat.records.run_folder import RACE_FOLDER, SWEEP
-from copycat.records.safe_parsers import read_file, read_json
+from copycat.records.safe_parsers import check_schema_number, read_file, read_json
 from copycat.records.signature import is_signed, sign
 from copycat.tables.run_row import REPEATS
 from copycat.tables.statistics import Direction
@@ -179,8 +179,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
     path = folder / FILE
     try:
         content = read_json(read_file(path, max_bytes=MAX_BYTES))
-        if not isinstance(content, Mapping) or content.get("schema") not in range(1, SCHEMA + 1):
-            raise ValueError(f"expected schema {SCHEMA}")
+        check_schema_number(content, range(1, SCHEMA + 1))
         fields = {name: value for name, value in content.items() if name not in ("schema", "seal", "signature")}
         parse_dataclass(SweepFile, fields)
         if content["schema"] < KEYS_RENAMED:
