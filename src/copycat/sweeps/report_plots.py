@@ -51,7 +51,7 @@ def _importance(results: Results) -> Section:
 def _history(results: Results) -> PageImage:
     best = {name: results.get_best_trial(name) for name in results.objectives}
     best_so_far = "; ".join(
-        f"the best {name} is {format_number(trial.objectives[name])}, by trial {trial.number}"
+        f"best {name} {format_number(trial.objectives[name])} by trial {trial.number}"
         for name, trial in best.items()
         if trial
     )
