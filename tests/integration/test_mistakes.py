@@ -180,8 +180,9 @@ NO_TORCH = {
     "train -cn lecture": "-cn: no such flag. Type experiment=NAME",
     "train --config-dir=mine": "--config-dir: no such flag. Put options into ./conf",
     # sweeps
-    "train optimizer=adam,sgd": "For a sweep, type -m",
-    "train 'experiment=glob(*)'": "For a sweep, type -m",
+    "train optimizer=adam,sgd": "For a sweep, type copycat train -m",
+    "train 'experiment=glob(*)'": "For a sweep, type copycat train -m",
+    "inspect seed=1,2": "For a sweep, type copycat train -m",
     "train -m 'experiment=glob(zz*)'": "expected at least one match; got none",
     "train -m optimizer=adam,sgdd": "got 'sgdd'. Did you mean optimizer=sgd?",
     "train -m seed=1 optimizer.lr=0.1,banana": "got 'banana'",

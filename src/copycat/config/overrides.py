@@ -160,8 +160,8 @@ def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
     group = override.key_or_group
     if override.is_sweep_override():
         raise UserError(
-            f"{group}: expected one value; got {override.input_line!r}. For a sweep, type -m; in Python, call"
-            " copycat.sweep."
+            f"{group}: expected one value; got {override.input_line!r}. For a sweep, type copycat train -m; in"
+            " Python, call copycat.sweep."
         )
     if group in MANAGED_KEYS:
         raise UserError(f"{group}: expected nothing, as Copycat sets it; got a value. {MANAGED_KEYS[group]}.")
