@@ -72,7 +72,7 @@ def test_a_run_that_stopped_early_shows_of_how_many_epochs(
 ) -> None:
     words = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9")
     outcome = train_tiny(*words, "trainer.max_epochs=30", "logger=none", data=tiny, at=tmp_path)
-    show(outcome.folder, outcome.manifest)
+    show(outcome.folder, outcome.manifest, max_epochs=30)
     assert "completed after 2 of 30 epochs, " in capsys.readouterr().out
     assert "completed after 2 of 30 epochs; started" in make_run_page(outcome.folder).summary
 

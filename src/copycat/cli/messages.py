@@ -15,7 +15,7 @@ def print_progress(line: str) -> None:
     print_line(f"copycat: {line}", error=True)
 
 
-def print_outcome(outcome: "RunResult", *, root: Path) -> None:
+def print_outcome(outcome: "RunResult", *, root: Path, max_epochs: int | None) -> None:
     """Print a run's metrics, what to type next and, where it failed, why; `root` is its `output_dir`.
 
     Raises:
@@ -23,7 +23,7 @@ def print_outcome(outcome: "RunResult", *, root: Path) -> None:
     """
     from copycat.training.summary import next_commands, show
 
-    show(outcome.folder, outcome.manifest)
+    show(outcome.folder, outcome.manifest, max_epochs=max_epochs)
     print(next_commands(outcome.folder, status=outcome.status, root=None if root == OUTPUTS else root))
     if outcome.status == "failed":
         log = outcome.folder / "train.log"

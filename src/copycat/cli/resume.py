@@ -104,7 +104,8 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         more=more,
         devices=arguments.devices,
     )
-    print_outcome(outcome, root=Path(opened.config["output_dir"]))
+    max_epochs = more.get("trainer.max_epochs", opened.config["trainer"].get("max_epochs"))
+    print_outcome(outcome, root=Path(opened.config["output_dir"]), max_epochs=max_epochs)
     return FAILED if outcome.status == "failed" else DONE
 
 

@@ -62,7 +62,8 @@ def _train(request: "Request") -> str:
         from copycat.training.train import train
 
     outcome = train(request, extra_loggers=[PrintedLosses(request.config["print_losses"])])
-    print_outcome(outcome, root=Path(request.config["output_dir"]))
+    max_epochs = request.config["trainer"].get("max_epochs")
+    print_outcome(outcome, root=Path(request.config["output_dir"]), max_epochs=max_epochs)
     return outcome.status
 
 

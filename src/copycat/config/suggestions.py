@@ -54,6 +54,13 @@ def pluralize(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
+def format_epochs(trained: int, *, of: Any) -> str:
+    """Return `20 epochs`, or `4 of 20 epochs` of a run that was configured for more."""
+    if isinstance(of, int) and of > trained:
+        return f"{trained} of {pluralize(of, 'epoch')}"
+    return pluralize(trained, "epoch")
+
+
 def did_you_mean(word: Any, words: Iterable[str], *, before: str = "", after: str = "") -> str:
     """Return a question with the nearest word, quoted for a shell, for a message; empty where none is similar."""
     best = nearest_word(word, words) if isinstance(word, str) else None  # from Python it may be anything

@@ -7,7 +7,6 @@ from statistics import NormalDist, fmean, stdev, variance
 from typing import Any, Literal, TypeVar
 
 from copycat.config.metric_names import find_mode
-from copycat.config.suggestions import pluralize
 
 Name = TypeVar("Name")
 Direction = Literal["minimize", "maximize"]
@@ -26,15 +25,6 @@ def natural_direction(name: str, nodes: Mapping[str, Mapping[str, Any]] = {}) ->
 def direction_sign(direction: Direction) -> int:
     """Return the factor by which the best value becomes the smallest."""
     return 1 if direction == "minimize" else -1
-
-
-def format_epochs(trained: int, config: Mapping[str, Any]) -> str:
-    """Format a run's number of epochs, as `20 epochs`, or `4 of 20 epochs` where it was configured for more."""
-    trainer = config.get("trainer")
-    most = trainer.get("max_epochs") if isinstance(trainer, Mapping) else None
-    if isinstance(most, int) and most > trained:
-        return f"{trained} of {pluralize(most, 'epoch')}"
-    return pluralize(trained, "epoch")
 
 
 def format_number(value: float | None) -> str:

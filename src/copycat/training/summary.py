@@ -11,12 +11,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from copycat.config.errors import UserError
 from copycat.config.printable import make_console, printable
-from copycat.config.suggestions import pluralize
+from copycat.config.suggestions import format_epochs, pluralize
 from copycat.models.metrics import list_quantities
-from copycat.records.reader import parse_config
-from copycat.tables.statistics import format_epochs
 
 STAGES = ("train", "val", "test")
 
@@ -70,7 +67,7 @@ def is_round(epoch: int) -> bool:
     return str(epoch).rstrip("0") in ("", "1", "2", "5")
 
 
-def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
+def summary(folder: Path, manifest: Mapping[str, Any], *, max_epochs: int | None = None) -> list[RenderableType]:
     """Return the table of metrics, followed by status, warnings and folder."""
     results, data = manifest["results"], manifest["data"]
     shown: list[RenderableType] = []
@@ -86,19 +83,12 @@ def summary(folder: Path, manifest: Mapping[str, Any]) -> list[RenderableType]:
     link = {"failed": ": ", "pruned": ": ", "interrupted": " by "}.get(manifest["status"])
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
-    epochs = format_epochs(results.get("epochs", 0), _read_config(folder))
+    epochs = format_epochs(results.get("epochs", 0), of=max_epochs)
     lines.append(f"{manifest['status']} after {epochs}, {manifest['seconds']:.1f} s{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
     return [*shown, *(Text(printable(line), overflow="fold") for line in lines)]
-
-
-def _read_config(folder: Path) -> Mapping[str, Any]:
-    try:
-        return parse_config(folder)[1]
-    except UserError:  # the folder was removed while the run trained
-        return {}
 
 
 def score_note(classes: Sequence[str], *, multi_label: bool) -> list[str]:
@@ -167,6 +157,6 @@ def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int 
     return table
 
 
-def show(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Print a run's summary to standard output."""
-    make_console(soft_wrap=True).print(*summary(folder, manifest), sep="\n")
+def show(folder: Path, manifest: Mapping[str, Any], *, max_epochs: int | None = None) -> None:
+    """Print the summary of a run, of so many epochs at most, to standard output."""
+    make_console(soft_wrap=True).print(*summary(folder, manifest, max_epochs=max_epochs), sep="\n")

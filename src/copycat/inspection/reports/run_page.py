@@ -7,6 +7,7 @@ from typing import Any
 
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
+from copycat.config.suggestions import format_epochs
 from copycat.inspection.callbacks.contact_sheet import SIDE, Picture, contact_sheet, encode_jpeg, encode_png
 from copycat.inspection.quality.image_lists import FILE as QUALITY
 from copycat.inspection.quality.image_lists import make_sections, read_image_lists
@@ -30,7 +31,7 @@ from copycat.records.reader import check_run_folder, parse_config, read_checked_
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.safe_parsers import naming_file
 from copycat.records.safe_tensors import read_weights
-from copycat.tables.statistics import format_epochs, format_number
+from copycat.tables.statistics import format_number
 
 PLOTTED_METRICS = ("loss", "accuracy")
 """Metrics that have curves."""
@@ -72,13 +73,15 @@ def make_run_page(folder: Path) -> Page:
     elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
     facts = [*make_facts(manifest)]
-    summary = [make_verdict(facts), f"{folder}: {_summary(manifest, config, epochs=len(rows))}"]
+    max_epochs = trainer.get("max_epochs") if isinstance(trainer := config.get("trainer"), Mapping) else None
+    line = f"{folder}: {_summary(manifest, epochs=len(rows), max_epochs=max_epochs)}"
+    summary = [make_verdict(facts), line]
     return Page(make_title(folder, config, manifest), "\n".join(filter(None, summary)), sections, facts)
 
 
-def _summary(manifest: Mapping[str, Any], config: Mapping[str, Any], *, epochs: int) -> str:
+def _summary(manifest: Mapping[str, Any], *, epochs: int, max_epochs: Any) -> str:
     """Summarize a run in one line; `epochs` are rows of metrics.csv: the manifest of an unfinished run has none."""
-    trained = format_epochs(manifest["results"].get("epochs", epochs), config)
+    trained = format_epochs(manifest["results"].get("epochs", epochs), of=max_epochs)
     words = [f"{manifest['status']} after {trained}", f"started {format_time(manifest['started'])}"]
     if ended := manifest["results"].get("ended_early"):
         words.append(f"ended by {ended['by']}")
