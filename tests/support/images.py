@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,3 +40,13 @@ def load_folder(root: Path, **options: object) -> dict[str, Part]:
 
 def stack_images(part: Part) -> torch.Tensor:
     return torch.stack([part.images[index] for index in range(len(part))])
+
+
+def get_color(image: torch.Tensor, x: int = 0, y: int = 0) -> tuple[int, ...]:
+    return tuple(image[:, y, x].tolist())
+
+
+def save_image(folder: Path, image: Image.Image, name: str, **options: Any) -> Path:
+    path = folder / name
+    image.save(path, **options)
+    return path
