@@ -115,6 +115,10 @@ def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> Non
         write_configured(tmp_path / str(place), config, loss=0.5)
     with pytest.raises(UserError, match=r"--rows: .* differ in optimizer.lr too. Type --rows optimizer.momentum,opt"):
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum"]))
+    with pytest.raises(
+        UserError, match=r"--columns: expected other keys than those of --rows; got optimizer.lr in both"
+    ):
+        make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum", "lr"], columns=["optimizer.lr"]))
 
 
 def test_the_advised_keys_are_all_that_is_missing(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_words_lists_and_times_compare_as_they_are_typed(condition: str, kept: l
         (Query(filters=["status=complete"]), "Did you mean completed?"),
         (Query(filters=["optimizer.lr<small"]), "expected a number"),
         (Query(filters=["optimizer.lr"]), "expected a condition"),
+        (Query(filters=["optimizer.lr=>1"]), "expected a condition"),
         (Query(sort="val/los"), "Did you mean val/loss?"),
         (Query(sort="loss"), "expected one of final/train/loss, final/val/loss"),
         (Query(descending=True), "expected --sort"),

@@ -163,7 +163,7 @@ def test_a_wrong_name_or_direction_is_one_line_before_the_run(
 def test_a_metric_that_the_images_leave_undefined_is_not_monitored(name: str, tmp_path: Path) -> None:
     words = ["metrics=full", f"callbacks.best.monitor=val/{name}", "callbacks.best.mode=max", f"output_dir={tmp_path}"]
     config = compose_quickly(words).config
-    with pytest.raises(UserError, match=rf"got val/{name}: val has no image of yes\. Take val/accuracy\."):
+    with pytest.raises(UserError, match=rf"got val/{name}: val has no image of yes\. Choose val/accuracy\."):
         train(Request(config={**config, "data": {"_target_": "tests.support.parts.LackingValidation"}}))
 
 

@@ -73,6 +73,6 @@ def test_a_trial_without_its_sweep_s_objective_fails_before_training(launcher: s
 def test_a_score_of_all_classes_needs_an_image_of_each(name: str, tmp_path: Path) -> None:
     words = [f"callbacks.best.monitor=val/{name}", "callbacks.best.mode=max", f"output_dir={tmp_path / 'out'}"]
     config = compose_quickly(words).config
-    with pytest.raises(UserError, match=rf"got val/{name}: val has no image of yes\. Take val/accuracy\.$"):
+    with pytest.raises(UserError, match=rf"got val/{name}: val has no image of yes\. Choose val/accuracy\.$"):
         train(Request(config={**config, "data": {"_target_": "tests.support.parts.LackingValidation"}}))
     assert not (tmp_path / "out").exists()

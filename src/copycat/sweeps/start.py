@@ -23,7 +23,7 @@ from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import SEARCH_IMAGES, SEARCH_TABLE, make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives
-from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, read_own_sweep, write_sweep
+from copycat.sweeps.sweep_file import FILE, TIME_KEY, SweepFile, check_images, read_own_sweep, write_sweep
 from copycat.training.derived_settings import READ_PATHS
 from copycat.training.manifest import now
 from copycat.training.train import check_buildable
@@ -51,6 +51,8 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         from copycat.sweeps.search.study import check_sampler_and_pruner
 
         check_sampler_and_pruner(request.sweeper, constrained=bool(request.settings["constraints"]))
+    if request.settings["prove"] and record.sweeper != "best":
+        _check_can_be_raced(record)
     if named is None:
         return make_folder(Path(record.output_dir), record.experiment, write=partial(_write_first, record))
     folder = Path(named)
@@ -82,6 +84,16 @@ def open_sweep_folder(request: SweepRequest) -> Path:
         raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
     _write_first(record, folder)
     return folder
+
+
+def _check_can_be_raced(record: SweepFile) -> None:
+    """Refuse a race that could have one candidate alone, or candidates on different images."""
+    check_images(record)
+    if not record.hyper_parameters:
+        varies = f"one, with several values of {one_of(record.repeats)}" if record.repeats else "one"
+        raise UserError(
+            f"sweep.prove: expected two configurations or more; got {varies}. Type several values of another key."
+        )
 
 
 def _check_time_left(before: SweepFile, max_time: Any, folder: Path) -> None:

@@ -102,6 +102,12 @@ class SweepFile:
         return "/" in next(iter(self.objectives)) and not self.varying_images
 
 
+def check_images(sweep: SweepFile) -> None:
+    """Raise a UserError where the trials of a sweep run on different images, so that no race can compare them."""
+    if sweep.varying_images:
+        raise UserError(f"sweep.prove: expected trials on the same images; {sweep.varying_images[0]} varies.")
+
+
 def write_sweep(folder: Path, sweep: SweepFile) -> None:
     """Write sweep.json with a signature, since a resume runs the overrides in it."""
     content: dict[str, Any] = {"schema": SCHEMA, **asdict(sweep)}

@@ -80,6 +80,8 @@ def make_paper_table(
     }
     columns = [resolve_name(key, known, after="--columns") for key in request.columns]
     row_keys = [resolve_name(key, known, after="--rows") for key in request.rows]
+    if both := [key for key in row_keys if key in columns]:
+        raise UserError(f"--columns: expected other keys than those of --rows; got {both[0]} in both.")
     runs = [replace(run, separate=run.separate | {*columns, *row_keys}) for run in runs]
     if not row_keys:
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]

@@ -14,7 +14,7 @@ from copycat.records.lock import KILLED
 from copycat.records.manifest_schema import RECORDED_STATUSES
 from copycat.tables.run_row import RunRow, column_names, parse_value
 
-_CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*")
+_CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*([^\s=<>!].*?|)\s*")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,

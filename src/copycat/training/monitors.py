@@ -35,7 +35,7 @@ def check_monitors(
             elif why := _why_missing(metric, config["trainer"], data):
                 part, _, name = metric.partition("/")
                 other = f"{part}/{'loss' if name.startswith('loss') else 'accuracy'}"
-                raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {other}.")
+                raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Choose {other}.")
 
 
 def _check_added(key: str, metric: str, own: AddedMetric, data: DataModule) -> None:
@@ -46,7 +46,7 @@ def _check_added(key: str, metric: str, own: AddedMetric, data: DataModule) -> N
     if part in data.parts and quantity in undefined_columns(own, data.parts[part].labels):
         missing = data.classes_without_images(part)
         why = f"{part} has no image of {missing[0]}" if missing else f"it is undefined for the labels of {part}"
-        raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Take {part}/accuracy.")
+        raise UserError(f"{key}: expected a metric that the run has; got {metric}: {why}. Choose {part}/accuracy.")
 
 
 def find_monitored(callbacks: Iterable[Any]) -> dict[str, Any]:

@@ -237,11 +237,14 @@ def test_a_failing_candidate_leaves_the_race(clear: Path, tmp_path: Path) -> Non
     ("words", "line"),
     [
         (("data.folds=3,4",), "sweep.prove: expected trials on the same images; data.folds varies."),
-        (("optimizer.lr=0.1",), "sweep.prove: expected two configurations or more that completed; got 1 in"),
-        (("seed=1,2",), "sweep.prove: expected two configurations or more that completed; got 1 in"),
+        (("optimizer.lr=0.1",), "sweep.prove: expected two configurations or more; got one. Type several values of"),
+        (("seed=1,2",), "sweep.prove: expected two configurations or more; got one, with several values of seed. Type"),
     ],
 )
-def test_a_sweep_that_cannot_be_raced_says_so(words: tuple[str, ...], line: str, clear: Path, tmp_path: Path) -> None:
+def test_a_sweep_that_cannot_be_raced_says_so_before_it_trains(
+    words: tuple[str, ...], line: str, clear: Path, tmp_path: Path
+) -> None:
     run_sweep("model=logistic", "trainer.max_epochs=1", "logger=none", *words, "sweep.prove=true",
               data=clear, at=tmp_path, status=2)  # fmt: skip
     assert line in (tmp_path / "output.txt").read_text().replace("\n", " ")
+    assert not (tmp_path / "sweep").exists()

@@ -13,7 +13,7 @@ from copycat.records.trial_file import read_own_trial
 from copycat.sweeps.job import Job, is_sweep_override
 from copycat.sweeps.race.decision import Pair, RaceRules
 from copycat.sweeps.summary import group_configurations, is_done, rank_trials
-from copycat.sweeps.sweep_file import SweepFile
+from copycat.sweeps.sweep_file import SweepFile, check_images
 from copycat.tables.run_row import REPEATS, RunRow
 from copycat.tables.statistics import Direction
 
@@ -113,8 +113,7 @@ def find_candidates(sweep: SweepFile, folder: Path, rows: Sequence[RunRow]) -> l
     Raises:
         UserError: where the sweep cannot be raced.
     """
-    if sweep.varying_images:
-        raise UserError(f"sweep.prove: expected trials on the same images; {sweep.varying_images[0]} varies.")
+    check_images(sweep)
     done = [row for row in rank_trials(rows, sweep.objectives) if is_done(row, sweep.objectives)]
     groups = group_configurations(rows, sweep)
     best = [one.trials[0] for one in groups if one.trials] if groups else done
