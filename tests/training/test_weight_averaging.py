@@ -134,6 +134,17 @@ def test_trials_with_an_average_are_not_packed() -> None:
     assert why_not_packable(compose(["callbacks=[default,ema]"]).config) == "callbacks.ema needs a Trainer of its own"
 
 
+def test_an_average_that_never_began_is_reported(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stops = ("callbacks=[default,early_stopping,swa]", "callbacks.early_stopping.min_delta=9", "trainer.max_epochs=40")
+    train_tiny(*stops, "logger=none", data=tiny, at=tmp_path)
+    line = "copycat: SWA: no weights were averaged: training ended before averaging began\n"
+    assert line in capsys.readouterr().err
+    train_tiny(*SWA, "trainer.max_epochs=2", "logger=none", data=tiny, at=tmp_path)
+    assert line not in capsys.readouterr().err
+
+
 def test_two_averages_and_one_that_never_begins_are_refused() -> None:
     with pytest.raises(UserError, match=r"^callbacks: expected one average of the weights; got ema and swa"):
         compose(["callbacks=[default,ema,swa]"])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from copycat.config.printable import print_line
 from copycat.training.checkpoints import between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.run_context import network_of
@@ -89,6 +90,9 @@ class Averaging(MultiStepCallback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average in the network, after the last checkpoint; runs on resume of a finished run too."""
+        if not self._count:
+            name = type(self).__name__
+            print_line(f"copycat: {name}: no weights were averaged: training ended before averaging began", error=True)
         self._swap(network_of(pl_module))
         self._held = {}
 
