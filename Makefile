@@ -36,8 +36,8 @@ check: $(VENV)/.tools
 test: check
 	$(PYTEST) -m 'not slow and not browser and not server and not torchvision'
 
-test-all: check
-	$(PYTEST) -m 'not torchvision'
+test-all: check    # one more than there are processors, as many tests wait for processes and servers
+	$(PYTEST) --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -m 'not torchvision'
 
 test-matrix: test-newest test-lowest test-torchvision
 
