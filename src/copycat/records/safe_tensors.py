@@ -68,7 +68,11 @@ def read_weights(path: Path, *, digest: str | None = None) -> Mapping[str, Tenso
             f"{path}: expected the weights that the run recorded; got others, changed or damaged since. {RESTORE}"
         )
     # safetensors keeps no order; a layer's number counts as one
-    return {name: tensors[name] for name in sorted(tensors, key=lambda name: [p.zfill(9) for p in name.split(".")])}
+    return {name: tensors[name] for name in sorted(tensors, key=_natural_key)}
+
+
+def _natural_key(name: str) -> list[str]:
+    return [part.zfill(9) if part.isdecimal() else part for part in name.split(".")]
 
 
 def check_states(path: Path, states: Any) -> None:
