@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from copycat.records.run_loader import open_run
 from copycat.reruns.comparison import compare
 from copycat.training.train import train
 from tests.support.commands import call_copycat
+from tests.support.html import parse_html
 from tests.support.images import write_image_folder
 from tests.support.runs import compose_quickly
 
@@ -158,6 +160,14 @@ def test_the_report_counts_each_class_and_has_no_confusion_matrix(run: Path, tmp
     assert "Classes (validation)" in page
     assert "present: not predicted" in page
     assert "Confusion matrix" not in page
+
+
+def test_the_head_of_the_report_has_the_interval_of_its_table(run: Path, tmp_path: Path) -> None:
+    call_copycat("report", run, f"--to={tmp_path / 'page.html'}")
+    page = parse_html((tmp_path / "page.html").read_text())
+    cell = next(row for row in page.rows if row[0] == "accuracy")[2]
+    accuracy, low, high = re.findall(r"\d\.\d+", cell)
+    assert f"Validation accuracy {accuracy} (95 % interval {low} to {high}, " in "".join(page.texts)
 
 
 def test_tables_give_its_accuracy_no_wilson_interval(

@@ -83,6 +83,6 @@ def test_settings_of_a_sweeper_are_shown_as_a_user_types_them(tmp_path: Path) ->
 def test_trials_on_images_of_several_classes_have_no_wilson_interval(tmp_path: Path) -> None:
     sweep = write_sweep_folder(tmp_path, [], space={"optimizer.lr": "interval(0,1)"})
     write_trial_folder(sweep, 0, {"optimizer.lr": 0.1}, status="completed", val_loss=0.1)
-    data = {"images": {"val": 50}, "multi_label": True}
+    data = {"images": {"val": 50}, "multi_label": True, "classes": ["cat", "dog"]}
     write_run(sweep / "0", final={"val/accuracy": 0.8}, best={"val/accuracy": 0.8}, data=data)
     assert "Wilson" not in make_sweep_page(sweep).html()

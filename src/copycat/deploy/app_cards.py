@@ -67,6 +67,6 @@ def _make_card(name: str, run: Opened | str) -> RunCard:
         name=name,
         title=make_title(run.user_path, run.config, run.manifest),
         classes=", ".join(classes[:MAX_CLASSES]) + more,
-        facts=list(make_facts(run.manifest)),
+        facts=list(make_facts(run.manifest, run.folder)),
         accuracy=run.manifest["results"].get("final", {}).get("val/accuracy"),
     )

@@ -57,8 +57,9 @@ def make_sweep_page(folder: Path) -> Page:
 
 def _find_first_manifest(rows: Sequence[RunRow], records: Mapping[str, RunRecord]) -> Mapping[str, Any] | None:
     """Return the manifest of the best trial that has one."""
-    manifests = ((row["trial"], records[str(row["folder"])].manifest) for row in rows)
-    return next(({"trial": trial, **manifest} for trial, manifest in manifests if manifest is not None), None)
+    found = ((row, records[str(row["folder"])].manifest) for row in rows)
+    manifests = ({"trial": row["trial"], "folder": row["folder"], **one} for row, one in found if one is not None)
+    return next(manifests, None)
 
 
 def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
@@ -86,7 +87,7 @@ def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any]
     note = f"{trial}; selected from {trials} by this metric, so it is optimistic"
     yield Fact(f"Best {name}", value, f"best {name} {value} by {trial}", note)
     if manifest and manifest["trial"] == best["trial"]:
-        first, *others = make_facts(manifest)  # the table has figures of the best epoch
+        first, *others = make_facts(manifest, Path(manifest["folder"]))  # the table has figures of the best epoch
         phrase = f"its final weights: {first.phrase}"
         yield from (replace(first, title=f"{first.title} (final weights)", phrase=phrase), *others)
 

@@ -1,5 +1,6 @@
 """The head of a run's page judges the run by its numbers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,14 +30,14 @@ def make_manifest(train: float, val: float, *, images: int, baseline: float = 0.
     ],
 )
 def test_overfitting_is_a_gap_that_the_images_can_show(train: float, val: float, images: int, overfitting: str) -> None:
-    facts = {fact.title: fact for fact in make_facts(make_manifest(train, val, images=images))}
+    facts = {fact.title: fact for fact in make_facts(make_manifest(train, val, images=images), Path())}
     assert facts["Overfitting"].value == overfitting
     assert "validation loss 0.9000, least in epoch 7: 0.4000" in facts["Overfitting"].note
 
 
 def test_a_network_that_has_not_learned_is_not_praised_for_no_overfitting() -> None:
     learned, constant = (make_manifest(accuracy, accuracy, images=100) for accuracy in (0.9, 0.5))
-    tones = [next(f.tone for f in make_facts(one) if f.title == "Overfitting") for one in (learned, constant)]
+    tones = [next(f.tone for f in make_facts(one, Path()) if f.title == "Overfitting") for one in (learned, constant)]
     assert tones == ["good", ""]
 
 
@@ -49,7 +50,7 @@ def test_a_network_that_has_not_learned_is_not_praised_for_no_overfitting() -> N
     ],
 )
 def test_an_accuracy_is_compared_with_its_baseline_by_its_interval(baseline: float, phrase: str) -> None:
-    facts = [*make_facts(make_manifest(0.8, 0.8, images=100, baseline=baseline, warnings=["a", "b"]))]
+    facts = [*make_facts(make_manifest(0.8, 0.8, images=100, baseline=baseline, warnings=["a", "b"]), Path())]
     assert make_verdict(facts) == (
         f"Validation accuracy 0.8000 (95 % interval 0.71 to 0.87, 100 images); {phrase};"
         " no sign of overfitting; 2 warnings of the data check."
@@ -58,4 +59,4 @@ def test_an_accuracy_is_compared_with_its_baseline_by_its_interval(baseline: flo
 
 def test_a_run_without_results_has_its_data_check_alone() -> None:
     manifest = {"results": {}, "data": {"images": {"train": 4}, "warnings": []}}
-    assert [fact.title for fact in make_facts(manifest)] == ["Data check"]
+    assert [fact.title for fact in make_facts(manifest, Path())] == ["Data check"]

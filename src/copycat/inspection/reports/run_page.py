@@ -72,7 +72,7 @@ def make_run_page(folder: Path) -> Page:
         sections.append(Section(title="Reproduce", code=f"copycat rerun {shlex.quote(str(folder))}"))
     elif manifest["status"] not in ("pruned", RUNNING):
         sections.append(Section(title="Resume", code=f"copycat resume {shlex.quote(str(folder))}"))
-    facts = [*make_facts(manifest)]
+    facts = [*make_facts(manifest, folder)]
     max_epochs = trainer.get("max_epochs") if isinstance(trainer := config.get("trainer"), Mapping) else None
     line = f"{folder}: {_summary(manifest, epochs=len(rows), max_epochs=max_epochs)}"
     summary = [make_verdict(facts), line]

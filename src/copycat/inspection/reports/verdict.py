@@ -9,6 +9,8 @@ from typing import Any
 from copycat.config.dotted_keys import flatten
 from copycat.config.suggestions import pluralize
 from copycat.inspection.reports.contents import Fact, Tone
+from copycat.records.predictions import read_predictions
+from copycat.records.reader import read_checked_manifest
 from copycat.tables.statistics import format_number, wilson_interval
 
 LARGE_GAP = 0.05
@@ -25,14 +27,15 @@ def make_title(folder: Path, config: Mapping[str, Any], manifest: Mapping[str, A
     return str(folder)
 
 
-def make_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
-    """Make the facts that judge a run: accuracy, baseline, overfitting, data check; those that are known."""
+def make_facts(manifest: Mapping[str, Any], folder: Path) -> Iterator[Fact]:
+    """Make the known facts that judge a run: accuracy, baseline, overfitting, data check."""
     final, images = manifest["results"].get("final", {}), manifest["data"]["images"]
+    intervals = _bootstrap_accuracies(folder) if manifest["data"].get("multi_label") else {}
     for part, title in (("val", "Validation accuracy"), ("test", "Test accuracy")):
         accuracy, count = final.get(f"{part}/accuracy"), images.get(part, 0)
         if accuracy is None or not count or not 0 <= accuracy <= 1:
             continue
-        low, high = wilson_interval(accuracy, count)
+        low, high = intervals.get(part) or wilson_interval(accuracy, count)
         note = f"95 % interval {low:.2f} to {high:.2f}, {pluralize(count, 'image')}"
         if manifest["data"].get("multi_label"):
             note += ", a mean over the classes"
@@ -47,6 +50,15 @@ def make_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
     count = pluralize(len(warnings), "warning") if warnings else "no warning"
     tone: Tone = "warn" if warnings else "good"
     yield Fact("Data check", count, f"{count} of the data check", "; ".join(warnings), tone)
+
+
+def _bootstrap_accuracies(folder: Path) -> Mapping[str, tuple[float, float]]:
+    """Return the interval that the table of metrics has: a mean over classes is no share of images, as Wilson's is."""
+    from copycat.inspection.reports.intervals import bootstrap  # it imports torch
+
+    classes = read_checked_manifest(folder)["data"]["classes"]  # the index of a sweep has no classes
+    predictions = read_predictions(folder, classes=len(classes))
+    return {part: bootstrap(each.probability, each.label)["accuracy"] for part, each in predictions.items()}
 
 
 def make_verdict(facts: Sequence[Fact]) -> str:
