@@ -40,12 +40,17 @@ class Reliability:
     """Hold the accuracy in bins of predicted probability."""
 
     quantity: str
+    """Name of the shares."""
     middles: Doubles
     shares: Doubles
-    """Accuracy; nan in a bin without images."""
+    """Accuracy; nan in an empty bin."""
     counts: Labels
     error: float
     """Expected calibration error."""
+    unit: str
+    """What is counted: images, or pairs of an image and a class."""
+    score: str
+    """What is compared with the quantity."""
     title: str = "Reliability"
 
 
@@ -73,10 +78,13 @@ def compute_reliability(probability: Doubles, label: Labels, classes: Sequence[s
 
     Shapes: [N, classes], and [N] or [N, classes].
     """
+    unit, score = "images", "predicted probability"
     if label.ndim == 2:
-        confidence, right, quantity = probability.ravel(), label.ravel() == 1, "share of the classes"
+        confidence, right, quantity = probability.ravel(), label.ravel() == 1, "share of positives"
+        unit = "pairs of image and class"
     elif probability.shape[1] == 2:
         confidence, right, quantity = probability[:, 1], label == 1, f"share of {classes[1]}"
+        score += f" of {classes[1]}"
     else:
         confidence, right, quantity = probability.max(1), probability.argmax(1) == label, "accuracy"
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -84,7 +92,7 @@ def compute_reliability(probability: Doubles, label: Labels, classes: Sequence[s
     with np.errstate(invalid="ignore"):
         shares = np.bincount(bins, weights=right, minlength=BINS) / counts
     error = calibration_error(torch.from_numpy(probability).float(), torch.from_numpy(label))
-    return Reliability(quantity, (np.arange(BINS) + 0.5) / BINS, shares, counts, error)
+    return Reliability(quantity, (np.arange(BINS) + 0.5) / BINS, shares, counts, error, unit, score)
 
 
 def roc_area(score: torch.Tensor, true: torch.Tensor) -> float:
@@ -117,9 +125,9 @@ def _share_axis(label: str) -> Axis:
 
 
 def make_reliability_charts(found: Reliability) -> list[Chart]:
-    """Make the charts of accuracy, and of the number of images, over the predicted probability."""
+    """Make the charts of accuracy, and of the number of predictions, over the predicted probability."""
     has_images = found.counts > 0
-    x, y, axis = found.middles[has_images], found.shares[has_images], _share_axis("predicted probability")
+    x, y, axis = found.middles[has_images], found.shares[has_images], _share_axis(found.score)
     chance = Series(label="perfect calibration", x=[0, 1], y=[0, 1], style=BEHIND)
     reliability = Series(label=found.quantity, x=x.tolist(), y=y.tolist(), markers=True)
     return [
@@ -130,11 +138,11 @@ def make_reliability_charts(found: Reliability) -> list[Chart]:
             series=[chance, reliability],
         ),
         Chart(
-            title="Images by predicted probability",
+            title=f"{found.unit.capitalize()} by predicted probability",
             x_axis=axis,
-            y_axis=Axis(label="images", range=(0.0, 1.05 * float(found.counts.max()))),
+            y_axis=Axis(label=found.unit, range=(0.0, 1.05 * float(found.counts.max()))),
             x=found.middles.tolist(),
-            series=[Series(label="images", y=[count or None for count in found.counts.tolist()], draw="bars")],
+            series=[Series(label=found.unit, y=[count or None for count in found.counts.tolist()], draw="bars")],
         ),
     ]
 

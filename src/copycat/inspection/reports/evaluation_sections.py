@@ -17,7 +17,7 @@ from copycat.inspection.reports.classification_curves import (
     make_class_charts,
     make_reliability_charts,
 )
-from copycat.inspection.reports.contents import Cell, PageImage, Section, Table
+from copycat.inspection.reports.contents import COLORS, Cell, PageImage, Section, Table
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.metrics import list_quantities
 from copycat.records.calibration_file import Calibration
@@ -100,8 +100,10 @@ def make_prediction_sections(
                 table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
             )
         against = "" if predicted.is_multi_label else " against the others"
-        roc = f"ROC, and precision over recall, of each class{against}, on {images}."
-        bins = f"Accuracy against predicted probability, on {images}."
+        each = "each class" if len(classes) <= COLORS else f"each of the first {COLORS} of {len(classes)} classes"
+        roc = f"ROC, and precision over recall, of {each}{against}, on {images}."
+        quantity = reliability.quantity[0].upper() + reliability.quantity[1:]
+        bins = f"{quantity} against {reliability.score}, on {images}."
         plots = [
             PageImage(draw_class_curves(curves), roc, f"roc-{part}", make_class_charts(curves)),
             PageImage(draw_reliability(reliability), bins, f"reliability-{part}", make_reliability_charts(reliability)),

@@ -22,6 +22,8 @@ LINE_STYLES: Mapping[str, Mapping[str, str]] = {
 }
 STYLE = {"axes.grid": True, "grid.color": "#E6E6E6", "axes.axisbelow": True, "font.size": 9, "text.parse_math": False}
 
+MAX_LETTERS = 24
+"""Maximum length of a label in letters."""
 PALETTE = 128
 """Colors of a PNG, at most."""
 _style_lock = RLock()
@@ -36,6 +38,13 @@ def encode_figure(figure: Figure) -> bytes:
     image = Image.fromarray(pixels).convert("RGB").quantize(PALETTE)
     image.save(buffer := BytesIO(), "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def shorten(text: str, longest: int = MAX_LETTERS) -> str:
+    """Shorten a label by replacing its middle with an ellipsis."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
 
 
 class NotebookFigure(Figure):

@@ -12,10 +12,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.study import Study
 
+from copycat.inspection.reports.figures import shorten
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
-from copycat.sweeps.plots.style import BLUE, GRAY, add_legend, make_figure, make_message_figure, shorten
+from copycat.sweeps.plots.style import BLUE, GRAY, add_legend, make_figure, make_message_figure
 
 Costs = np.ndarray[Any, np.dtype[np.float64]]
 MIN_TRIALS = 10

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from copycat.inspection.reports.figures import shorten
 from copycat.sweeps.plots import style
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
@@ -40,7 +41,7 @@ def plot_parallel(results: Results) -> Figure:
     host.set(xlim=(-0.7, len(columns) - 0.8), ylim=(0, 1))
     heights = [_draw(host, place, column, below) for place, column in enumerate(columns)]
     _draw_lines(host, np.column_stack(heights), results)
-    host.set_xticks(range(len(columns)), [style.shorten(column.name) for column in columns], rotation=20, ha="right")
+    host.set_xticks(range(len(columns)), [shorten(column.name) for column in columns], rotation=20, ha="right")
     host.set_yticks([])
     host.grid(visible=False)
     host.spines[["left", "bottom"]].set_visible(False)

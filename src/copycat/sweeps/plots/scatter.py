@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from copycat.inspection.reports.figures import shorten
 from copycat.records.trial_file import Trial
 from copycat.sweeps.plots import style
 from copycat.sweeps.plots.columns import Column
@@ -118,7 +119,7 @@ def _draw_slice(axes: Axes, results: Results, objective: str, key: Column) -> No
             )
     absent = sum(at is None for at in key.places)
     note = f"\n(not set in {absent} of {len(key.places)} trials)" if absent else ""
-    axes.set_xlabel(style.shorten(key.name, 36) + note)
+    axes.set_xlabel(shorten(key.name, 36) + note)
 
 
 def _draw_front(axes: Axes, results: Results, across: str, up: str) -> None:
@@ -130,7 +131,7 @@ def _draw_front(axes: Axes, results: Results, across: str, up: str) -> None:
         return [trial.objectives[across] for trial in shown], [trial.objectives[up] for trial in shown]
 
     axes.scatter(*points(trials), s=size, color=style.BLUE, alpha=0.6, lw=0, label="completed")
-    label = f"Pareto front: {style.shorten(numbers, 60)}"
+    label = f"Pareto front: {shorten(numbers, 60)}"
     axes.scatter(*points(best), s=1.5 * size, marker="D", color=style.VERMILION, label=label)
     if len(results.objectives) == 2:  # with more objectives the front is no line
         ordered = sorted(best, key=lambda trial: points([trial]))
@@ -143,7 +144,7 @@ def _draw_front(axes: Axes, results: Results, across: str, up: str) -> None:
 
 def _label_width(label: str) -> int:
     """Return the width of a label in letters; East Asian letters and boxes for missing ones count twice."""
-    return sum(1 if letter < "\u1100" else 2 for letter in style.shorten(label))
+    return sum(1 if letter < "\u1100" else 2 for letter in shorten(label))
 
 
 def _jitter(number: int, count: int) -> float:

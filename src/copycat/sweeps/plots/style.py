@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.markers import CARETDOWNBASE, CARETUPBASE
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, ScalarFormatter
 
-from copycat.inspection.reports.figures import NotebookFigure
+from copycat.inspection.reports.figures import MAX_LETTERS, NotebookFigure, shorten
 from copycat.sweeps.plots.columns import Column
 from copycat.sweeps.plots.results import Results
 
@@ -27,8 +27,6 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "text.parse_math": False,  # a value may hold a $
 }
-MAX_LETTERS = 24
-"""Maximum length of a label in letters."""
 TICKS = 5
 MARGIN = 0.08
 """Margin at the end of an axis, as a fraction of its length."""
@@ -36,13 +34,6 @@ OUTLIER_RANGES = 3.0
 """Interquartile ranges above the third quartile beyond which a value is an outlier, outside the axis."""
 MIN_FOR_QUARTILES = 8
 """Minimum number of trials for quartiles to mean anything."""
-
-
-def shorten(text: str, longest: int = MAX_LETTERS) -> str:
-    """Shorten a label by replacing its middle with an ellipsis."""
-    if len(text) <= longest:
-        return text
-    return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
 
 
 def make_figure(results: Results, kind: str, *, size: tuple[float, float]) -> Figure:
