@@ -37,6 +37,16 @@ def test_the_page_of_a_sweep_has_ranking_plots_and_a_command_to_rerun_the_best(t
     assert "Of the configuration with the best mean over seed." in found.texts
 
 
+def test_a_sweep_of_one_trial_says_that_nothing_varies(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(tmp_path / "sweep", [make_trial(0, {}, 0.3)], space={})
+    page = make_sweep_page(sweep)
+    found = parse_html(page.html())
+    assert found.headings[0] == "Sweep"
+    assert "1 of 1 trial completed; best val/loss 0.3000 by trial 0." in "".join(found.texts)
+    (request,) = [section for section in page.sections if section.title == "Configuration"]
+    assert request.table is None  # not a head without rows
+
+
 def test_several_objectives_add_a_pareto_plot_and_names_are_escaped_as_html(tmp_path: Path) -> None:
     trials = [
         make_trial(n, {"model": "<script>alert(1)</script>"}, *both) for n, both in enumerate([(1, 3), (2, 1), (3, 2)])

@@ -69,14 +69,14 @@ def _title(sweep: SweepFile, manifest: Mapping[str, Any] | None) -> str:
     source = (manifest or {}).get("data", {}).get("source")
     data = f" on {str(source).rpartition('.')[2]}" if source else ""
     prefix = "Sweep" if sweep.experiment in ("default", "sweep") else f"{sweep.experiment}: sweep"
-    return f"{prefix} of {listed or 'nothing'}{data}"
+    return f"{prefix} of {listed}{data}" if listed else f"{prefix}{data}"
 
 
 def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any] | None) -> Iterator[Fact]:
     """Yield the number of trials, the best one, and what judges it as a run."""
     counts = Counter(row["status"] for row in rows)
     done, note = f"{counts['completed']} of {sweep.trials}", ", ".join(f"{n} {status}" for status, n in counts.items())
-    phrase = f"{done} trials completed"
+    phrase = f"{counts['completed']} of {pluralize(sweep.trials, 'trial')} completed"
     yield Fact("Completed trials", done, phrase, note, "warn" if counts["failed"] else "")
     best = next((row for row in rows if is_done(row, sweep.objectives)), None)
     if best is None:
@@ -95,7 +95,7 @@ def _facts(sweep: SweepFile, rows: Sequence[RunRow], manifest: Mapping[str, Any]
 def _request(sweep: SweepFile) -> Section:
     rows = [[name, _format_setting(space)] for name, space in sweep.space.items()]
     words = shlex.join(["copycat", "train", "-m", *sweep.words])
-    return Section(title="Configuration", table=Table(rows, ["", "values"]), code=words)
+    return Section(title="Configuration", table=Table(rows, ["", "values"]) if rows else None, code=words)
 
 
 def _format_setting(text: str) -> str:

@@ -122,6 +122,12 @@ def test_losses_that_spread_over_decades_have_a_logarithmic_axis(tmp_path: Path)
     assert axes.get_ylim()[1] > 1e4
 
 
+def test_plots_of_one_trial_say_that_nothing_varies(tmp_path: Path) -> None:
+    found = read_results(write_sweep_folder(tmp_path / "sweep", [make_trial(0, {}, 0.3)], space={}))
+    for plot in (plot_slices, plot_parallel):
+        assert join_texts(plot(found)) == "No hyper-parameter varies."
+
+
 def test_slice_has_a_panel_per_key(results: Results) -> None:
     figure = plot_slices(results)
     lr, model, activation = (find_axes(figure, key) for key in SPACE)

@@ -32,7 +32,7 @@ def plot_parallel(results: Results) -> Figure:
         return style.make_message_figure(results, "parallel coordinates", "No trial is completed yet.")
     keys = results.get_key_columns(trials)
     if not keys:
-        return style.make_message_figure(results, "parallel coordinates", "Nothing varies but seeds and folds.")
+        return style.make_message_figure(results, "parallel coordinates", "No hyper-parameter varies.")
     columns = [*keys, *(results.get_objective_column(name, trials) for name in results.objectives)]
     below = MISSING_MARGIN if any(None in column.places for column in columns) else style.MARGIN
     width, height = 1.5 + 1.6 * len(columns), max(4.5, 2 + 0.17 * max(len(column.labels) for column in columns))

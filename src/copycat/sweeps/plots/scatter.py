@@ -45,7 +45,8 @@ def plot_slices(results: Results) -> Figure:
     """Plot each objective over each key; seeds and folds too, since they show the spread by chance."""
     keys = results.get_key_columns(results.trials, repeats=True)
     if not results.get_scored_trials() or not keys:
-        return style.make_message_figure(results, "slice", "No trial has a value yet.")
+        why = "No hyper-parameter varies." if results.get_scored_trials() else "No trial has a value yet."
+        return style.make_message_figure(results, "slice", why)
     across = min(MAX_PER_ROW, len(keys))
     down = ceil(len(keys) / across)
     count = len(results.objectives)
