@@ -49,6 +49,6 @@ def test_plots_of_classes_with_long_names_keep_their_axes() -> None:
     probability, label, classes = RNG.dirichlet(np.ones(3), 40), np.arange(40) % 3, ["x" * 120, "y" * 120, "z"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of axes without room
-        draw_class_curves(compute_class_curves(probability, label, classes))
+        draw_class_curves([*compute_class_curves(probability, label, classes)])
         ticks = make_confusion_plot(probability, label, classes).axes[0].get_xticklabels()
     assert [len(tick.get_text()) for tick in ticks] == [24, 24, 1]

@@ -30,7 +30,7 @@ class ClassificationPlots(Inspector):
         from copycat.inspection.reports.confusion_plots import draw_class_curves, draw_reliability  # slow to import
 
         probability, label = context.probabilities.double().numpy(), context.data.parts["val"].labels.numpy()
-        curves = compute_class_curves(probability, label, context.data.classes)
+        curves = [*compute_class_curves(probability, label, context.data.classes)]
         reliability = compute_reliability(probability, label, context.data.classes)
         plots = {"roc": draw_class_curves(curves), "reliability": draw_reliability(reliability)}
         for name, png in plots.items():

@@ -1,6 +1,6 @@
 """Plots of predictions on held-out images: confusion matrix, ROC, precision and recall, reliability."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -39,10 +39,10 @@ def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[s
     return figure
 
 
-def draw_class_curves(curves: Iterable[ClassCurves]) -> bytes:
+def draw_class_curves(curves: Sequence[ClassCurves]) -> bytes:
     """Draw ROC and precision-recall curves, and return the PNG."""
     with plot_style():
-        figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
+        figure = Figure(figsize=(8, 3.7 + 0.4 * len(curves)), dpi=120, layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="chance")
         for one in curves:
@@ -54,12 +54,12 @@ def draw_class_curves(curves: Iterable[ClassCurves]) -> bytes:
         left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
         right.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.05))
         for axes in (left, right):
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))  # below, clear of the curves
         return encode_figure(figure)
 
 
 def draw_reliability(found: Reliability) -> bytes:
-    """Draw accuracy over predicted probability with their number, and return the PNG."""
+    """Draw shares over predicted probability, above the numbers that they are of, and return the PNG."""
     with plot_style():
         figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -72,5 +72,5 @@ def draw_reliability(found: Reliability) -> bytes:
         upper.set(ylabel=shorten(found.quantity), ylim=(-0.03, 1.03), title=title)
         upper.legend(frameon=False)
         lower.bar(found.middles, found.counts, width=0.9 / BINS, color=COLORS[0])
-        lower.set(xlabel=shorten(found.score, 60), ylabel=found.unit, xlim=(0, 1))
+        lower.set(xlabel=shorten(found.score, 60), ylabel=found.unit.partition(" ")[0], xlim=(0, 1))
         return encode_figure(figure)
