@@ -4,11 +4,15 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from copycat.inspection.reports.contents import Axis, Chart, PageImage, Section, Series
+from copycat.inspection.reports.page import Page as Report
 from copycat.inspection.reports.page import write_page
 from copycat.records.metrics_csv import read_history
 from copycat.records.trial_file import write_trial
@@ -55,6 +59,51 @@ def run_page(browser: Browser, pages: dict[str, Path]) -> Iterator[Page]:
         seen.page.goto(f"file://{pages['run']}")
         yield seen.page
         assert seen.errors == []
+
+
+RECORD_TEXTS = """
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    window.drawn = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const matrix = this.getTransform(), width = this.measureText(text).width;
+        if (text) window.drawn.push([text, matrix.e + x - width / 2, matrix.e + x + width / 2, y]);
+        return draw.apply(this, arguments);
+    };
+"""
+"""Keep what charts write: the text, its left and right end, and its y."""
+
+
+def draw_chart(browser: Browser, chart: Chart, at: Path) -> list[tuple[str, float, float, float]]:
+    image = PageImage(b"", "A chart.", charts=[chart])
+    write_page(Report("A page", "", [Section(title="Chart", images=[image])]), at)
+    with open_page(browser, width=480) as seen:
+        seen.page.add_init_script(RECORD_TEXTS)
+        seen.page.goto(f"file://{at}")
+        seen.page.wait_for_function("window.drawn.length > 0")
+        drawn: list[tuple[str, float, float, float]] = seen.page.evaluate("window.drawn")
+        return drawn
+
+
+@pytest.mark.parametrize("draw", ["line", "points"])
+def test_the_axis_of_a_single_epoch_has_no_other(
+    draw: Literal["line", "points"], browser: Browser, tmp_path: Path
+) -> None:
+    series = [Series(label=label, x=[0], y=[0.5], draw=draw) for label in ("train/loss", "val/loss")]
+    chart = Chart(title="loss", x_axis=Axis(label="epoch"), y_axis=Axis(label="loss"), series=series)
+    texts = [text for text, *_ in draw_chart(browser, chart, tmp_path / "page.html")]
+    assert "0" in texts
+    assert not {"50", "100"} & {*texts}  # uPlot's range of a single x
+
+
+def test_powers_of_ten_on_an_axis_do_not_overlap(browser: Browser, tmp_path: Path) -> None:
+    powers = [*range(-5, 12)]
+    series = Series(label="completed", x=[10.0**power for power in powers], y=powers, draw="points")
+    chart = Chart(title="loss", x_axis=Axis(label="lr", log=True), y_axis=Axis(label="loss"), series=[series])
+    drawn = draw_chart(browser, chart, tmp_path / "page.html")
+    level = next(y for text, _, _, y in drawn if "e-" in text)
+    ends = sorted({(left, right) for _, left, right, y in drawn if y == level})
+    assert len(ends) > 2
+    assert all(right < left for (_, right), (left, _) in pairwise(ends))
 
 
 STATIC_IMAGES = {"run": 3, "comparison": 1, "sweep": 5}

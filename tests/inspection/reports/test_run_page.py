@@ -55,6 +55,14 @@ def test_the_page_of_a_run_has_its_metrics_curves_and_the_way_to_copy_it(folder:
     assert (folder / "config.yaml").read_text().strip() in "".join(found.texts)
 
 
+def test_the_caption_of_a_single_epoch_spans_none(tiny: Path, tmp_path: Path) -> None:
+    run = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    loss = read_history(run)[0]["val/loss"]
+    _, caption = parse_html(make_run_page(run).html()).images[0]
+    assert caption.startswith("loss and accuracy of epoch 0: train/loss ")
+    assert f"; val/loss {loss:.4f}; " in caption
+
+
 def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     images, share = manifest["data"]["images"]["val"], manifest["results"]["final"]["val/accuracy"]

@@ -48,6 +48,7 @@
 
     function xRange(low, high) {
       if (isMissing(low)) return [0, 1];
+      if (data[0][0] === data[0].at(-1)) low = high = data[0][0];  // uPlot would show an only epoch at the edge of 0 to 100
       if (labels) return [-0.5, labels.length - 0.5];
       if (chart.x_axis.range) return chart.x_axis.range;
       if (chart.x_axis.log) return pad(Math.log10(low), Math.log10(high), 0.03).map(power => 10 ** power);
@@ -150,16 +151,23 @@
       const axis = { stroke: token("--quiet"), grid, ticks: grid, labelSize: 24, font: "12px system-ui", labelFont: "12px system-ui" };
       const values = (_, at) => at.map(value => isMissing(value) ? "" : format(value)), isLong = labels && labels.join("").length > width / 9 && labels.some(label => label.length > 4);
       const every = labels ? Math.ceil(labels.length * 22 / width) : 1;
+      const spread = (u, splits) => {  // uPlot's own labels of many powers of ten overlap, or are none
+        const { min, max } = u.scales.x, inside = splits.filter(x => x >= min && x <= max);
+        const powers = inside.filter(x => Number.isInteger(+Math.log10(x).toFixed(9))), shown = powers.length > 1 ? powers : inside;
+        const space = 12 + 8 * Math.max(...shown.map(x => format(x).length));
+        let last = -Infinity;
+        return splits.map(x => shown.includes(x) && u.valToPos(x, "x") - last >= space ? (last = u.valToPos(x, "x"), x) : null);
+      };
       const isCounted = chart.series.every(series => (series.x ?? chart.x).every(Number.isInteger));  // epochs and trials have no halves
       const wholes = isCounted ? { incrs: Array.from({ length: 24 }, (_, power) => [1, 2, 5][power % 3] * 10 ** Math.floor(power / 3)) } : {};
-      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values, ...(chart.x_axis.log ? {} : wholes) };
+      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values, ...(chart.x_axis.log ? { filter: spread } : wholes) };
       return {
         width, height: Math.round(Math.max(210, Math.min(300, width * 0.55))), legend: { show: false },
         scales: {
           x: { time: false, distr: chart.x_axis.log ? 3 : 1, range: (_, low, high) => view.x ?? xRange(low, high) },
           y: { distr: isLog ? 3 : 1, range: (_, low, high) => yView ?? yRange(low, high) },
         },
-        axes: [{ ...axis, ...(chart.x_axis.log ? { grid: { show: false } } : {}), label: chart.x_axis.label, size: 34, ...categories }, { ...axis, label: chart.y_axis.label, size: 60, values }],
+        axes: [{ ...axis, ...(chart.x_axis.log ? { grid: { show: false } } : {}), label: chart.x_axis.label, size: 34, ...categories }, { ...axis, label: chart.y_axis.label, size: (_, texts) => Math.max(60, 18 + 8 * Math.max(...(texts ?? [""]).map(text => text.length))), values }],
         series: [{}, ...chart.series.map(series => ({
           show: !hidden.has(series.label), spanGaps: true, stroke: stroke(series), dash: DASHES[series.style.dash], width: series.style.color ? 2 : 1,
           ...(series.draw.startsWith("step") ? { paths: uPlot.paths.stepped({ align: series.draw === "step" ? 1 : -1 }) } : {}),

@@ -124,13 +124,15 @@ def _curves(manifest: Mapping[str, Any], rows: list[dict[str, float]]) -> Iterat
     if not metrics:
         return
     best = manifest["results"].get("best", {}).get("epoch")
+    is_single = len(rows) == 1
     courses = [
-        f"{name} from {format_number(values[0])} to {format_number(values[-1])}"
+        f"{name} {'' if is_single else f'from {format_number(values[0])} to '}{format_number(values[-1])}"
         for name in (f"{part}/{metric}" for metric in metrics for part in PARTS)
         if (values := [row[name] for row in rows if name in row])
     ]
-    span = f"from {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}"
-    caption = f"{' and '.join(metrics)} by epoch, {span}: {'; '.join(courses)}."
+    first, last = rows[0]["epoch"], rows[-1]["epoch"]
+    span = f"of epoch {last:.0f}" if is_single else f"by epoch, from {first:.0f} to {last:.0f}"
+    caption = f"{' and '.join(metrics)} {span}: {'; '.join(courses)}."
     charts = make_curve_charts(rows, metrics, best=best)
     image = PageImage(plot_curves(rows, metrics, best=best), caption, "curves", charts, synced=True)
     yield Section(title="Curves", images=[image])
