@@ -9,7 +9,15 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import pr_curve
 
 from copycat.inspection.calibration_error import calibration_error, is_of_class
-from copycat.inspection.callbacks.contact_sheet import BACKGROUND, FOREGROUND, Picture, font, image_summary, paste
+from copycat.inspection.callbacks.contact_sheet import (
+    BACKGROUND,
+    FOREGROUND,
+    Picture,
+    draw_text,
+    image_summary,
+    load_font,
+    paste,
+)
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.confusion_counts import confusion_matrix
 from copycat.training.run_context import RunContext
@@ -62,10 +70,10 @@ def _draw_frame(names: tuple[str, ...]) -> Picture:
     count = len(names)
     image = Image.new("RGB", (MARGIN + count * CELL + 6, 40 + count * CELL + 6), BACKGROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((6, 6), "rows: true class, columns: predicted class", fill=FOREGROUND, font=font())
+    draw_text(draw, (6, 6), "rows: true class, columns: predicted class", image.width)
     for index, name in enumerate(names):
-        draw.text((6, 40 + index * CELL + CELL // 2 - 6), name[:16], fill=FOREGROUND, font=font())
-        draw.text((MARGIN + index * CELL + 4, 24), name[:9], fill=FOREGROUND, font=font())
+        draw_text(draw, (6, 40 + index * CELL + CELL // 2 - 6), name, MARGIN - 10)
+        draw_text(draw, (MARGIN + index * CELL + 4, 24), name, CELL - 6)
     return np.asarray(image)
 
 
@@ -75,5 +83,5 @@ def _draw_cell(count: int, total: int) -> Picture:
     shade = tuple(round(255 + share * (dark - 255)) for dark in (0, 114, 178))
     image = Image.new("RGB", (CELL - 1, CELL - 1), shade)
     ink = BACKGROUND if share > 0.5 else FOREGROUND
-    ImageDraw.Draw(image).text((8, CELL // 2 - 6), str(count), fill=ink, font=font())
+    ImageDraw.Draw(image).text((8, CELL // 2 - 6), str(count), fill=ink, font=load_font())
     return np.asarray(image)

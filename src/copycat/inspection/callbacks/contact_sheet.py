@@ -1,7 +1,9 @@
 """Contact sheets: several images in one, each with a caption below it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +58,17 @@ def paste(canvas: Picture, image: Picture, left: int, top: int) -> None:
 @lru_cache(1024)
 def _draw_line(text: str, width: int) -> Picture:
     """Draw a line of a caption; cached, since it is slow and the runs of a sweep share captions."""
-    while font().getlength(text) > width:
-        text = f"{text[:-2]}…"
     image = Image.new("RGB", (width, LINE_HEIGHT), BACKGROUND)
-    ImageDraw.Draw(image).text((0, 0), text, fill=FOREGROUND, font=font())
+    draw_text(ImageDraw.Draw(image), (0, 0), text, width)
     return np.asarray(image)
+
+
+def draw_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, width: int) -> None:
+    """Draw a text, cut where it is wider than `width` pixels."""
+    font = load_font() if text.isascii() else load_wide_font()
+    while font.getlength(text) > width:
+        text = f"{text[:-2]}…"
+    draw.text(position, text, fill=FOREGROUND, font=font)
 
 
 def fit_to_cell(image: Picture, *, side: int) -> Picture:
@@ -79,9 +87,19 @@ def shrink(image: Picture, *, side: int) -> Picture:
 
 
 @cache
-def font() -> Any:
-    """Load Pillow's default font, once."""
+def load_font() -> Any:
+    """Load Pillow's default font, which has the letters of ASCII alone."""
     return ImageFont.load_default(size=11)
+
+
+@cache
+def load_wide_font() -> Any:
+    """Load DejaVu Sans, which has most alphabets, from Matplotlib; Pillow's default font where that is missing."""
+    found = find_spec("matplotlib")
+    for folder in (found and found.submodule_search_locations) or ():
+        with suppress(OSError):
+            return ImageFont.truetype(f"{folder}/mpl-data/fonts/ttf/DejaVuSans.ttf", 10)
+    return load_font()
 
 
 def encode_png(picture: Picture, *, software: str = "") -> bytes:

@@ -15,7 +15,7 @@ from copycat.data.loaders import to_float
 from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, image_summary
 from copycat.inspection.callbacks.input_images import to_pictures
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
-from copycat.inspection.callbacks.mistakes import least_confident, most_confident_errors
+from copycat.inspection.callbacks.mistakes import CELL, least_confident, most_confident_errors
 from copycat.training.run_context import RunContext
 
 log = logging.getLogger(__name__)
@@ -59,11 +59,13 @@ class AttributionMaps(Inspector):
         for index, label, picture, found in zip(indices, predicted, to_pictures(image), maps, strict=True):
             pictures += [picture, heatmap(found)]
             captions += [
-                f"is {label_names(part.labels[index : index + 1], classes)[0]}",
+                f"true {label_names(part.labels[index : index + 1], classes)[0]}",
                 f"predicted {classes[label]}, {probability[index, label]:.2f}",
             ]
         for logger in loggers:
-            logger.write(image_summary(f"validation/{self.name}", contact_sheet(pictures, captions)), context.epochs)
+            logger.write(
+                image_summary(f"validation/{self.name}", contact_sheet(pictures, captions, side=CELL)), context.epochs
+            )
 
 
 @dataclass(kw_only=True, eq=False)
