@@ -56,6 +56,18 @@ def test_a_pipe_gets_what_rich_prints(heads: list[str], rows: list[list[str]], w
     assert output.buffer.getvalue() == _printed(columns, values, width, False, "utf-8", fits=False)
 
 
+def test_no_column_vanishes_where_space_is_short() -> None:
+    names = ["default/2026-11-30/07-37-40-e086d3", "completed (drawn)", "a=1 " * 20, "0.7000"]
+    columns, rows = _make_columns(["run", "status", "overrides", "final\nval/accuracy"], [names])
+    console = Console(file=io.StringIO(), width=76)
+    print_table(console, columns, rows, shrinkable=["overrides"])
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert {len(line) for line in lines} == {76}
+    assert [cell.strip() for cell in lines[-2].split("│")[1:-1]] == [names[0], "completed (d…", "a=1…", "0.7000"]
+    assert "┳┳" not in lines[0]
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -108,7 +120,8 @@ def _printed(
     console = Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False)
     with pytest.MonkeyPatch.context() as patch:
         if not fits:
-            patch.setattr(render, "_width", lambda texts: 1000)
+            fit = render._fit_widths
+            patch.setattr(render, "_fit_widths", lambda *words, **more: (*fit(*words, **more),))  # equal to no list
         print_table(console, columns, values)
     file.flush()
     return output.getvalue()

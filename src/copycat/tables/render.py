@@ -103,29 +103,39 @@ def print_table(
     heads = [printable_lines(title) for title, _ in titles]
     columns = [_printable_cells([*map(cell, rows)]) for _, cell in titles]
     widths = [_width([*head.split("\n"), *column]) for head, column in zip(heads, columns, strict=True)]
-    if rows and sum(widths) + 3 * len(widths) + 1 <= console.width:
+    first = [place for place, (title, _) in enumerate(titles) if title in shrinkable]
+    fitted = _fit_widths(widths, console.width - 3 * len(widths) - 1, shrinkable=first)
+    if rows and fitted == widths:
         frame = _draw_frame(heads, widths) if isinstance(console, Pipe) else _capture_frame(console, heads, widths)
         file = sys.stdout if isinstance(console, Pipe) else console.file
         file.write("".join(_fill_frame(frame, heads, columns, widths)))
         return
     if isinstance(console, Pipe):
         console = make_console(width=console.width)
-    rows_of_cells = [*zip(*columns, strict=True)]
-    console.print(_make_table(heads, rows_of_cells, shrinkable=[*map(printable_lines, shrinkable)]))
+    console.print(_make_table(heads, [*zip(*columns, strict=True)], fitted))
+
+
+def _fit_widths(widths: Sequence[int], room: int, *, shrinkable: Sequence[int]) -> list[int]:
+    """Cut the widest columns until all fit: the shrinkable ones first, the first one, which names the row, last."""
+    fitted = [*widths]
+    for places, least in ((shrinkable, 4), (range(1, len(fitted)), 8), (range(len(fitted)), 1)):
+        while sum(fitted) > room and places and fitted[widest := max(places, key=fitted.__getitem__)] > least:
+            fitted[widest] -= 1
+    return fitted
 
 
 def _printable_cells(cells: Sequence[str]) -> Sequence[str]:
     return cells if all(map(str.isascii, cells)) and all(map(str.isprintable, cells)) else [*map(printable, cells)]
 
 
-def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], *, shrinkable: Sequence[str] = ()) -> "Table":
+def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    for head in heads:
+    for head, width in zip(heads, widths, strict=True):
         justify: JustifyMethod = "right" if _is_right(head) else "left"
-        table.add_column(head, overflow="ellipsis", no_wrap=head not in shrinkable, justify=justify)
+        table.add_column(head, overflow="ellipsis", no_wrap=True, justify=justify, width=width)
     for row in cells:
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
     return table
@@ -138,7 +148,7 @@ def _is_right(head: str) -> bool:
 def _capture_frame(console: "Console", heads: Sequence[str], widths: Sequence[int]) -> list[str]:
     """Return the lines of a table with one row that fits, as rich prints them, which takes a millisecond a row."""
     with console.capture() as capture:
-        console.print(_make_table(heads, [["x" * width for width in widths]]))
+        console.print(_make_table(heads, [["x" * width for width in widths]], widths))
     return capture.get().splitlines(keepends=True)
 
 
