@@ -95,6 +95,13 @@ def test_the_axis_of_a_single_epoch_has_no_other(
     assert not {"50", "100"} & {*texts}  # uPlot's range of a single x
 
 
+def test_counts_have_no_fractions_on_their_axes(browser: Browser, tmp_path: Path) -> None:
+    series = Series(label="remaining", y=[2, 1])
+    chart = Chart(title="left", x_axis=Axis(label="round"), y_axis=Axis(label="candidates"), x=[0, 1], series=[series])
+    texts = [text for text, *_ in draw_chart(browser, chart, tmp_path / "page.html")]
+    assert sorted({*texts} - {"round", "candidates"}) == ["0", "1", "2"]
+
+
 def test_powers_of_ten_on_an_axis_do_not_overlap(browser: Browser, tmp_path: Path) -> None:
     powers = [*range(-5, 12)]
     series = Series(label="completed", x=[10.0**power for power in powers], y=powers, draw="points")

@@ -13,6 +13,7 @@ from copycat.records.trial_file import read_trial
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner
 from copycat.sweeps.job import Job
+from copycat.sweeps.race.page import make_race_section
 from copycat.sweeps.race.plan import REPORT_ROUNDS
 from copycat.sweeps.race.record import read_race
 from copycat.sweeps.race.text import describe_race
@@ -194,6 +195,11 @@ def test_a_sweep_is_proved_afterwards_and_its_tables_and_page_say_so(
     page = (folder / "report.html").read_text()
     assert "Remaining candidates" in page
     assert "Nadeau and Bengio" in page
+    assert "Test/loss" not in page  # a metric keeps its name at the start of a sentence
+    differences = make_race_section(read_race(folder), folder).images[0].charts[0]
+    rounds = [str(number) for number in range(1, len(read_race(folder).rounds) + 1)]
+    assert differences.x_axis.labels == rounds  # whole ones, though points of one round stand side by side
+    assert {round(x) for line in differences.series for x in line.x or ()} == {*range(len(rounds))}
     call_copycat("prove", folder, "sweep.prove_round=9", status=2)
     assert "Did you mean sweep.prove_rounds?" in capsys.readouterr().err
     call_copycat("prove", folder, "sweep.prove_rounds=9", status=2)

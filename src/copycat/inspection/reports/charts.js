@@ -158,16 +158,16 @@
         let last = -Infinity;
         return splits.map(x => shown.includes(x) && u.valToPos(x, "x") - last >= space ? (last = u.valToPos(x, "x"), x) : null);
       };
-      const isCounted = chart.series.every(series => (series.x ?? chart.x).every(Number.isInteger));  // epochs and trials have no halves
-      const wholes = isCounted ? { incrs: Array.from({ length: 24 }, (_, power) => [1, 2, 5][power % 3] * 10 ** Math.floor(power / 3)) } : {};
-      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values, ...(chart.x_axis.log ? { filter: spread } : wholes) };
+      const incrs = Array.from({ length: 24 }, (_, power) => [1, 2, 5][power % 3] * 10 ** Math.floor(power / 3));
+      const wholes = counts => counts.every(count => isMissing(count) || Number.isInteger(count)) ? { incrs } : {};  // epochs and trials have no halves
+      const categories = labels ? { splits: () => labels.flatMap((_, index) => index % every ? [] : [index]), values: (_, at) => at.map(xText), ...(isLong ? { rotate: -40, size: 90 } : {}) } : { values, ...(chart.x_axis.log ? { filter: spread } : wholes(data[0])) };
       return {
         width, height: Math.round(Math.max(210, Math.min(300, width * 0.55))), legend: { show: false },
         scales: {
           x: { time: false, distr: chart.x_axis.log ? 3 : 1, range: (_, low, high) => view.x ?? xRange(low, high) },
           y: { distr: isLog ? 3 : 1, range: (_, low, high) => yView ?? yRange(low, high) },
         },
-        axes: [{ ...axis, ...(chart.x_axis.log ? { grid: { show: false } } : {}), label: chart.x_axis.label, size: 34, ...categories }, { ...axis, label: chart.y_axis.label, size: (_, texts) => Math.max(60, 18 + 8 * Math.max(...(texts ?? [""]).map(text => text.length))), values }],
+        axes: [{ ...axis, ...(chart.x_axis.log ? { grid: { show: false } } : {}), label: chart.x_axis.label, size: 34, ...categories }, { ...axis, label: chart.y_axis.label, size: (_, texts) => Math.max(60, 18 + 8 * Math.max(...(texts ?? [""]).map(text => text.length))), values, ...(isLog ? {} : wholes(data.slice(1).flat())) }],
         series: [{}, ...chart.series.map(series => ({
           show: !hidden.has(series.label), spanGaps: true, stroke: stroke(series), dash: DASHES[series.style.dash], width: series.style.color ? 2 : 1,
           ...(series.draw.startsWith("step") ? { paths: uPlot.paths.stepped({ align: series.draw === "step" ? 1 : -1 }) } : {}),

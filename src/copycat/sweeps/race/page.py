@@ -33,13 +33,17 @@ def make_race_section(race: RaceRecord, folder: Path) -> Section:
     """Make the section of a race; `folder` is that of its sweep."""
     columns = race_columns(race)
     cells = [[cell(row) for _, cell in columns] for row in race_rows(race)]
-    sentences = [f"{line[0].upper()}{line[1:]}." for line in describe_race(race, folder)]
+    sentences = [f"{_capitalize(line)}." for line in describe_race(race, folder)]
     return Section(
         title="Race",
         note=" ".join([*sentences, describe_method(race)]),
         table=Table(cells, [title for title, _ in columns]),
         images=[*_charts(race)],
     )
+
+
+def _capitalize(line: str) -> str:
+    return line if "/" in line.split()[0] else f"{line[0].upper()}{line[1:]}"  # a metric keeps its name
 
 
 def _charts(race: RaceRecord) -> Iterator[PageImage]:
@@ -51,11 +55,15 @@ def _charts(race: RaceRecord) -> Iterator[PageImage]:
     shown = sorted(last, key=lambda one: -last[one])[:MAX_LINES]
     ends = [one.interval(race.rounds[-1].level) for one in race.rounds[-1].behind.values()] or [(0.0, 0.0)]
     span = min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends))  # of the last: earlier are wider
-    series = [_line(race, one, names[one], place, span) for place, one in enumerate(shown)]
+    middle = (len(shown) - 1) / 2
+    series = [
+        _line(race, one, names[one], SeriesStyle.of(place), span, shift=0.04 * (place - middle))
+        for place, one in enumerate(shown)
+    ]
     rounds = [round_.number for round_ in race.rounds]
     differences = Chart(
         title=f"{race.plan.metric}: difference from the best candidate of the round",
-        x_axis=Axis(label="round"),
+        x_axis=Axis(label="round", labels=[*map(str, rounds)]),  # a line's points stand beside their round
         y_axis=Axis(label="difference", range=(1.1 * span[0], 1.1 * span[1] or 1.0)),
         series=series,
     )
@@ -75,17 +83,19 @@ def _charts(race: RaceRecord) -> Iterator[PageImage]:
     yield PageImage(b"", "A candidate whose interval lies above 0 is eliminated.", charts=[differences, remaining])
 
 
-def _line(race: RaceRecord, candidate: int, name: str, place: int, span: tuple[float, float]) -> Series:
+def _line(
+    race: RaceRecord, candidate: int, name: str, style: SeriesStyle, span: tuple[float, float], *, shift: float
+) -> Series:
+    """Make a candidate's line, shifted so that intervals of one round stand side by side."""
     points: list[tuple[float, float, float, float]] = []
-    for one in race.rounds:
+    for at, one in enumerate(race.rounds):
         if candidate in one.behind:
             low, high = one.behind[candidate].interval(one.level)
             inside = max(low, 1.1 * span[0]), min(high, 1.1 * span[1])
-            points.append((one.number, one.behind[candidate].mean, *inside))
+            points.append((at, one.behind[candidate].mean, *inside))
         elif candidate in one.means:
-            points.append((one.number, 0.0, 0.0, 0.0))
+            points.append((at, 0.0, 0.0, 0.0))
     x, y, lows, highs = (list(column) for column in zip(*points, strict=True))
-    shift = 0.04 * (place - MAX_LINES / 2)  # so that intervals of one round stand side by side
     return Series(
         label=name,
         x=[value + shift for value in x],
@@ -93,5 +103,5 @@ def _line(race: RaceRecord, candidate: int, name: str, place: int, span: tuple[f
         low=lows,
         high=highs,
         markers=True,
-        style=SeriesStyle.of(place),
+        style=style,
     )
