@@ -65,5 +65,7 @@ def run(words: Sequence[str]) -> None:
         to = arguments.to or (first if first.is_dir() and len(arguments.folders) == 1 else Path()) / "report.html"
         write_page(page, to)
         print_line(to)
-    for path in write_images(page, arguments.png) if arguments.png else ():
-        print_line(path)
+    if arguments.png:
+        paths = [*write_images(page, arguments.png)]
+        for line in paths or ["no plots: no epoch was recorded"]:
+            print_line(line)

@@ -18,6 +18,7 @@ from copycat.records.metrics_csv import read_history
 from copycat.tables.statistics import wilson_interval
 from tests.support.commands import call_copycat
 from tests.support.html import parse_html
+from tests.support.run_folders import write_run
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -205,6 +206,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / "run.json").write_text('{"schema": 2, "status": 3}')
     with pytest.raises(UserError, match=r"run\.json: expected a run's manifest; .*: expected "):
         make_run_page(folder)
+
+
+def test_a_run_without_an_epoch_says_that_it_has_no_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "run", status="failed")
+    (tmp_path / "run" / "config.yaml").write_text("seed: 1\n")
+    call_copycat("report", tmp_path / "run", "--png", tmp_path / "plots")
+    assert capsys.readouterr().out == "no plots: no epoch was recorded\n"
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "predictions.csv", "gallery.json"])
