@@ -92,7 +92,7 @@ def test_plots_start_without_torch() -> None:
 
 def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
     (axes,) = plot_history(results).axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "val/loss (less is better)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("trial", "val/loss (lower is better)")
     assert find_markers(axes, "completed") == [(0, 0.7), (1, 0.5), (4, 0.6)]
     assert find_markers(axes, "pruned") == [(3, 0.9)]
     assert [x for x, _ in find_markers(axes, "failed (no value)")] == [2]
@@ -104,7 +104,7 @@ def test_history_has_each_trial_and_the_best_so_far(results: Results) -> None:
 def test_the_best_of_a_maximized_objective_is_its_largest_value(tmp_path: Path) -> None:
     write_sweep_folder(tmp_path, TRIALS, space=SPACE, objectives={"val/loss": "maximize"})
     (axes,) = plot_history(read_results(tmp_path)).axes
-    assert axes.get_ylabel() == "val/loss (more is better)"
+    assert axes.get_ylabel() == "val/loss (higher is better)"
     assert find_markers(axes, "best") == [(0, 0.7)]
 
 
@@ -248,7 +248,7 @@ def test_several_objectives_have_a_pareto_plot(tmp_path: Path) -> None:
     found = write_sweep_folder(tmp_path, trials, space=SPACE, objectives=wanted)
     assert [path.stem for path in write_plots(found, tmp_path / "plots")][-1] == "pareto"
     (axes,) = plot_pareto(read_results(found)).axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (less is better)", "parameters (more is better)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("val/loss (lower is better)", "parameters (higher is better)")
     assert find_markers(axes, "completed") == [(1, 100), (2, 300), (3, 200)]
     assert find_markers(axes, "Pareto front: trials 0, 1") == [(1, 100), (2, 300)]
 

@@ -57,7 +57,7 @@ class Results:
 
     def get_objective_label(self, objective: str) -> str:
         """Return the label of an objective's axis, with its direction."""
-        return f"{objective} ({'less' if self.objectives[objective] == 'minimize' else 'more'} is better)"
+        return f"{objective} ({'lower' if self.objectives[objective] == 'minimize' else 'higher'} is better)"
 
     def get_feasible_trials(self) -> list[Trial]:
         """Return the completed trials with all objectives and no violated constraint, by number."""
