@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from copycat.inspection.tensorboard.run_names import RunLinks
+from copycat.inspection.tensorboard.run_names import RunLinks, run_name
 from tests.support.commands import call_copycat
 from tests.support.runs import train_tiny
+from tests.support.sweep_folders import write_sweep_folder, write_trial_folder
 
 
 def test_a_name_is_the_experiment_and_what_was_overridden_by_short_keys(tiny: Path, tmp_path: Path) -> None:
@@ -52,6 +53,13 @@ def test_without_symbolic_links_event_files_are_copied_as_they_grow(
 
 def read_files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_drawn_value_has_the_digits_that_the_tables_show(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(tmp_path, [], space={"optimizer.lr": "interval(0,1)"})
+    write_trial_folder(sweep, 0, {"optimizer.lr": 0.015803878405845387}, status="completed", val_loss=0.1)
+    manifest = {"request": {"experiment": "default", "overrides": []}}
+    assert run_name(sweep / "0", root=sweep, manifest=manifest) == "0 lr=0.0158039"
 
 
 def test_a_trial_is_called_by_its_number(tiny: Path, tmp_path: Path) -> None:

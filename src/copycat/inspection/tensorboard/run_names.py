@@ -12,9 +12,10 @@ from typing import Any
 
 from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
-from copycat.config.printable import print_line, printable
+from copycat.config.printable import print_line
 from copycat.records.reader import check_files, find_runs, read_checked_manifest
 from copycat.records.trial_file import Trial, read_trial
+from copycat.tables.render import value_cell
 from copycat.tables.run_row import parse_override
 
 EVENTS = "tensorboard"
@@ -154,7 +155,7 @@ def _values(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assignments(values: Mapping[str, Any]) -> list[str]:
     titles = short_names(values)
-    return [f"{titles[key]}={printable(value)}" for key, value in values.items()]
+    return [f"{titles[key]}={value_cell(key)(values)}" for key in values]
 
 
 def _safe_file_name(name: str) -> str:
