@@ -45,6 +45,14 @@ def test_captions_name_what_the_charts_show() -> None:
     ]
 
 
+def test_a_matrix_that_is_left_out_is_said_to_be() -> None:
+    classes = [f"class {index}" for index in range(21)]
+    predicted = {"val": Predictions(np.arange(42) % 21, RNG.dirichlet(np.ones(21), 42))}
+    matrix, _ = make_prediction_sections({"data": {"classes": classes}}, predicted, {})
+    assert matrix.table is None
+    assert matrix.note.endswith(" The matrix of 21 classes is left out; 20 have room.")
+
+
 def test_plots_of_classes_with_long_names_keep_their_axes() -> None:
     probability, label, classes = RNG.dirichlet(np.ones(3), 40), np.arange(40) % 3, ["x" * 120, "y" * 120, "z"]
     with warnings.catch_warnings():

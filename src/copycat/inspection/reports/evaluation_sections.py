@@ -94,10 +94,14 @@ def make_prediction_sections(
         if predicted.is_multi_label:
             yield _make_class_section(title, predicted, classes, calibration)
         else:
+            is_drawn = len(classes) <= MAX_CLASSES
+            left_out = (
+                "" if is_drawn else f" The matrix of {len(classes)} classes is left out; {MAX_CLASSES} have room."
+            )
             yield Section(
                 title=f"Confusion matrix ({title})",
-                note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}",
-                table=_confusion_table(predicted, classes) if len(classes) <= MAX_CLASSES else None,
+                note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}{left_out}",
+                table=_confusion_table(predicted, classes) if is_drawn else None,
             )
         against = "" if predicted.is_multi_label else " against the others"
         each = "each class" if len(classes) <= COLORS else f"each of the first {COLORS} of {len(classes)} classes"
