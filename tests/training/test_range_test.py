@@ -110,6 +110,8 @@ def test_the_command_prints_the_line_to_type(
     assert "optimizer.lr=3" not in shown[-2]
     assert 1e-6 < float(shown[-2].rpartition("optimizer.lr=")[2]) < 0.05
     assert [path.name for path in tmp_path.iterdir()] == ["lr-find.png"]
+    call_copycat("inspect", "--lr-find", *words, "--steps", "12", "--max-lr", "1e-3")  # the loss falls to the last step
+    assert ", no end of the descent: raise --max-lr\n" in capsys.readouterr().out
     call_copycat("inspect", "--lr-find", *words, "--steps", "12", "--json", "--to", "other.png")
     printed: Any = json.loads(capsys.readouterr().out)
     assert len(printed["rows"]) == 12

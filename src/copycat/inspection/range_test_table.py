@@ -57,5 +57,7 @@ def _print(found: RangeTest, rows: Sequence[Mapping[str, float]], overrides: Seq
         print_line("no suggestion: the loss did not fall. Try other limits: --min-lr, --max-lr, --steps.")
         return
     kept = [word for word in overrides if not word.startswith("optimizer.lr=")]
-    print_line(f"steepest descent at {rate:.2g}, end of the descent at {found.lowest:.2g}")
+    is_falling = found.lowest == last and not found.diverged
+    lowest = "no end of the descent: raise --max-lr" if is_falling else f"end of the descent at {found.lowest:.2g}"
+    print_line(f"steepest descent at {rate:.2g}, {lowest}")
     print_line(f"next: copycat train {shlex.join([*kept, f'optimizer.lr={rate:.2g}'])}")
