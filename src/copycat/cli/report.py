@@ -11,6 +11,7 @@ from copycat.cli.arguments import (
     read_paper_request,
 )
 from copycat.cli.imports import defer_garbage_collection
+from copycat.cli.messages import print_progress
 from copycat.config.printable import print_line
 
 
@@ -67,5 +68,7 @@ def run(words: Sequence[str]) -> None:
         print_line(to)
     if arguments.png:
         paths = [*write_images(page, arguments.png)]
-        for line in paths or ["no plots: no epoch was recorded"]:
-            print_line(line)
+        for path in paths:
+            print_line(path)
+        if not paths:
+            print_progress("no plots: no epoch was recorded")

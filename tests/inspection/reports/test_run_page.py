@@ -212,7 +212,7 @@ def test_a_run_without_an_epoch_says_that_it_has_no_plots(tmp_path: Path, capsys
     write_run(tmp_path / "run", status="failed")
     (tmp_path / "run" / "config.yaml").write_text("seed: 1\n")
     call_copycat("report", tmp_path / "run", "--png", tmp_path / "plots")
-    assert capsys.readouterr().out == "no plots: no epoch was recorded\n"
+    assert capsys.readouterr() == ("", "copycat: no plots: no epoch was recorded\n")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "predictions.csv", "gallery.json"])
