@@ -56,7 +56,8 @@ def _write_program(form: Format, program: torch.export.ExportedProgram, path: Pa
         case "aotinductor":
             from torch._inductor import aoti_compile_and_package, config
 
-            with config.patch(compile_threads=1):  # no pool of processes for one network
+            # one network needs no pool of processes, and no compiled headers, which take as long as the network
+            with config.patch({"compile_threads": 1, "aot_inductor.precompile_headers": False}):
                 aoti_compile_and_package(program, package_path=str(path))
         case "openvino":
             with _without_telemetry():
