@@ -11,6 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.targets import Node, build_target, check_node, import_target, signature_keys
 
 OWN = """
+import typing
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -44,6 +45,11 @@ class Kinds:
 class Maker:
     def __init__(self, make: Callable[[], Rate]) -> None:
         self.made = [make(), make()]
+
+
+class Calls:
+    def __init__(self, call: typing.Callable) -> None:
+        self.call = call
 
 
 def fail(*, how: str) -> None:
@@ -86,6 +92,11 @@ def test_a_factory_makes_its_objects_one_by_one() -> None:
     assert first is not second
     with pytest.raises(UserError, match=r"maker.make: expected own_of_targets.Rate with _partial_: true; got it with"):
         build_target("maker", {"_target_": "own_of_targets.Maker", "make": {**rate, "_partial_": False}})
+
+
+def test_an_object_that_is_called_is_no_factory() -> None:
+    rate = {"_target_": "own_of_targets.Rate", "rate": 0.5}
+    assert build_target("calls", {"_target_": "own_of_targets.Calls", "call": rate}).call.rate == 0.5
 
 
 def test_an_inner_target_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:

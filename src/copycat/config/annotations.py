@@ -33,7 +33,7 @@ def make_rule(annotation: Any) -> Rule | None:
 
 def is_factory_of(annotation: Any, made: Any) -> bool:
     """Return whether a value of the annotation makes objects of this class, and takes nothing for it."""
-    if get_origin(annotation) is not Callable or get_args(annotation)[0] != []:
+    if get_origin(annotation) is not Callable or get_args(annotation)[:1] != ([],):
         return False
     result = get_args(annotation)[1]
     return isinstance(made, type) and isinstance(result, type) and issubclass(made, result)
