@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 from copycat.config.errors import UserError
@@ -24,7 +22,7 @@ from copycat.sweeps.plots.importance import plot_importance
 from copycat.sweeps.plots.parallel import plot_parallel
 from copycat.sweeps.plots.results import Results, read_results
 from copycat.sweeps.plots.scatter import plot_history, plot_pareto, plot_slices
-from copycat.sweeps.plots.style import BLUE, GRAY, STYLE, choose_log_ticks
+from copycat.sweeps.plots.style import STYLE, choose_log_ticks
 from copycat.tables.statistics import Direction
 from tests.support.commands import call_copycat
 from tests.support.sweep_folders import make_trial, write_sweep_folder
@@ -181,43 +179,6 @@ def test_seeds_and_folds_are_no_hyper_parameters(tmp_path: Path) -> None:
     ]
     assert len([axes for axes in plot_slices(found).axes if axes.get_xlabel()]) == 4
     assert "fewer than two" in join_texts(plot_importance(found))
-
-
-def make_search_results(objective: Callable[[float], float], at: Path) -> Results:
-    """Make forty trials whose objective is a function of the learning rate."""
-    chance = np.random.default_rng(0)
-    trials = []
-    for number in range(40):
-        lr, model = 10 ** chance.uniform(-4, -1), str(chance.choice(["shallow", "logistic"]))
-        values = {"optimizer.lr": lr, "model": model, "optimizer.nesterov": bool(chance.integers(2))}
-        if model == "shallow":
-            values["activation"] = str(chance.choice(["relu", "elu"]))
-        trials.append(make_trial(number, values, objective(float(np.log10(lr)))))
-    return read_results(write_sweep_folder(at, trials, space={**SPACE, "optimizer.nesterov": ""}))
-
-
-def read_importance_bars(results: Results) -> dict[str, tuple[float, str]]:
-    """Return width and color of each bar, by key."""
-    (axes,) = plot_importance(results).axes
-    assert "best 5 of 40 trials by val/loss" in axes.get_xlabel()
-    assert "PED-ANOVA" in axes.get_xlabel()
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    found = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    return {label: (bar.get_width(), to_hex(bar.get_facecolor())) for label, bar in zip(labels, found, strict=True)}
-
-
-def test_importance_finds_the_key_that_matters(tmp_path: Path) -> None:
-    found = read_importance_bars(make_search_results(lambda power: abs(power + 2), tmp_path))
-    assert set(found) == {"optimizer.lr", "model", "activation", "optimizer.nesterov"}
-    assert found["optimizer.lr"][0] > 0.7
-    assert sum(width for width, _ in found.values()) == pytest.approx(1)
-    assert [key for key, (_, color) in found.items() if color == BLUE.lower()] == ["optimizer.lr"]
-
-
-def test_importance_by_chance_is_gray(tmp_path: Path) -> None:
-    chance = np.random.default_rng(1)
-    found = read_importance_bars(make_search_results(lambda power: float(chance.random()), tmp_path))
-    assert {color for _, color in found.values()} == {GRAY.lower()}
 
 
 def test_importance_of_too_few_trials_is_not_computed(results: Results) -> None:
