@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from copycat.training.checkpoint_io import check_finite, deep_copy
+from copycat.training.checkpoint_io import deep_copy
 from copycat.training.checkpoints import CHECKPOINT_KEY
 from copycat.training.hook_compatibility import overrides
 from copycat.training.lightning_internals import dump_checkpoint, update_loops_state
@@ -36,11 +36,7 @@ class CheckpointTemplate:
         self._packed: list[Any] = []  # states of the optimizers at that checkpoint
 
     def take(self) -> dict[str, Any]:
-        """Return a checkpoint of the current state, which later steps do not change.
-
-        Raises:
-            DivergedError: where a weight is not finite.
-        """
+        """Return a checkpoint of the current state, which later steps do not change; its weights are not checked."""
         trainer, module = self.trainer, self.trainer.lightning_module
         states = {callback.state_key: callback.state_dict() for callback in self._stateful}
         copied = {"state_dict": self._state(module), "optimizer_states": self._optimizer_states(trainer.optimizers)}
@@ -56,7 +52,6 @@ class CheckpointTemplate:
         for callback in self._hooks:
             callback.on_save_checkpoint(trainer, module, checkpoint)
         module.on_save_checkpoint(checkpoint)
-        check_finite(checkpoint)
         new = {**self._made, **copied, **{name: checkpoint.get(name) for name in NEW_ENTRIES}}
         return {name: value if value is new.get(name) else deep_copy(value) for name, value in checkpoint.items()}
 

@@ -23,7 +23,7 @@ class EpochBuffer:
         self.steps = EpochSteps()  # steps of the epoch in progress
         self.ended: list[EpochSteps] = []  # steps of each completed epoch, from `first` on
         self.validated: dict[int, Row | Evaluated] = {}  # metrics of validations, by epoch, or their outputs
-        self._checked = 0  # number of completed epochs whose losses are known to be finite
+        self._checked = (0, 0)  # numbers of completed epochs, and of losses after them, that are known to be finite
 
     def latest_loss(self) -> Tensor | None:
         """Return the loss of the last step in the buffer."""
@@ -54,7 +54,7 @@ class EpochBuffer:
             row |= validated.get(place, {})
         self.last.complete_pending(self.first, rows, [steps.losses[-1] for steps in self.ended])
         self.ended.clear()
-        self._checked = 0
+        self._checked = (0, 0)
         self.classifier.log_epochs(self.first, rows)
         self.first += len(rows)
 
@@ -74,14 +74,16 @@ class EpochBuffer:
     def hand_over(self) -> None:
         """Pass the steps of the epoch in progress to the classifier."""
         steps, self.steps = self.steps, EpochSteps()
+        self._checked = (len(self.ended), 0)
         self.handed_over += len(steps.losses)
         for loss, probability, label in zip(steps.losses, steps.probabilities, steps.labels, strict=True):
             self.classifier.train_metrics.record(loss, probability, label)
 
     def has_failed(self) -> bool:
         """Return whether a loss since the last call is not finite."""
-        epochs, self._checked = [*self.ended[self._checked :], self.steps], len(self.ended)
-        losses = [loss for steps in epochs for loss in steps.losses]
+        ended, known = self._checked
+        losses = [loss for steps in (*self.ended[ended:], self.steps) for loss in steps.losses][known:]
+        self._checked = len(self.ended), len(self.steps.losses)
         if not losses:
             return False
         return not is_finite(losses[0] if len(losses) == 1 else torch.stack(losses))
@@ -107,4 +109,4 @@ class EpochBuffer:
         """Drop all steps from this epoch on."""
         del self.ended[epoch - self.first :]
         self.validated = {place: row for place, row in self.validated.items() if place < epoch}
-        self.steps, self._checked = EpochSteps(), 0
+        self.steps, self._checked = EpochSteps(), (0, 0)
