@@ -4,11 +4,9 @@
 
 Trains the small CNN alone, then twice at once, as whole processes with as many threads each as there are processors.
 After each operation the threads of libgomp, PyTorch's OpenMP on Linux, wait for the next one by spinning, for
-milliseconds, which takes a processor from the other run. Commands set `GOMP_SPINCOUNT=1000`, libgomp's own value where
-one process has more threads than there are processors; the third line has libgomp's default. Set it before you import
-torch in a script of your own. Alone on its processors a small CNN takes about a
-tenth longer by it; `GOMP_SPINCOUNT=300000` keeps the default. The exit status is 1 if two at once take more than 2.5
-times as long as one.
+milliseconds, which takes a processor from the other run. Commands set `GOMP_SPINCOUNT=5000`; in a script of your own,
+set it before you import torch. libgomp's default is 300000; a smaller count than 5000 makes two at once faster still,
+and one alone slower. The exit status is 1 if two at once take more than 3 times as long as one.
 """
 
 import argparse
@@ -23,9 +21,10 @@ from statistics import median
 import machine
 from rounds import alternate, at_most, ratio, report_limits, run_process
 
-MOST = 2.5
+MOST = 3.0
 VARIABLE, DEFAULT = "GOMP_SPINCOUNT", "300000"
-ALONE, BOTH, SPINNING = "one alone", "two at once", f"two at once, {VARIABLE}={DEFAULT}"
+ALONE, BOTH = "one alone", "two at once"
+ALONE_SPINNING, BOTH_SPINNING = (f"{name}, {VARIABLE}={DEFAULT}" for name in (ALONE, BOTH))
 
 
 def train(runs: int, *, epochs: int) -> float:
@@ -60,14 +59,16 @@ def main() -> int:
 
     sides = {
         ALONE: partial(train, 1, epochs=options.epochs),
+        ALONE_SPINNING: partial(train_spinning, 1, epochs=options.epochs),
         BOTH: partial(train, 2, epochs=options.epochs),
-        SPINNING: partial(train_spinning, 2, epochs=options.epochs),
+        BOTH_SPINNING: partial(train_spinning, 2, epochs=options.epochs),
     }
     found = alternate(sides, rounds=options.rounds)
     print(f"the CNN, {options.epochs} epochs, whole processes, median of {options.rounds}")
     for name, seconds in found.items():
         print(f"  {name:34}  {median(seconds):6.1f} s")
-    print(f"  {SPINNING} ÷ {ALONE}  {ratio(found[SPINNING], found[ALONE])}")
+    print(f"  {ALONE} ÷ {ALONE_SPINNING}  {ratio(found[ALONE], found[ALONE_SPINNING])}")
+    print(f"  {BOTH_SPINNING} ÷ {ALONE_SPINNING}  {ratio(found[BOTH_SPINNING], found[ALONE_SPINNING])}")
     return report_limits([at_most(f"{BOTH} ÷ {ALONE}", MOST, ratio(found[BOTH], found[ALONE]))])
 
 

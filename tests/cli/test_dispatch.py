@@ -44,7 +44,7 @@ command()
 
 
 @pytest.mark.parametrize(
-    ("variables", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+    ("variables", "spins"), [({}, "5000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_idle_threads_leave_the_processors_to_other_runs_unless_the_user_decides(
     variables: dict[str, str], spins: str
