@@ -92,6 +92,20 @@ def test_deep_gray_of_a_tiff_is_scaled_by_its_white(
     assert torch.equal(image[0], image[2])
 
 
+@pytest.mark.parametrize(("mode", "kind"), [("L", "u1"), ("I;16", "<u2"), ("F", "<f4")])
+def test_a_tiff_whose_white_is_0_is_inverted(tmp_path: Path, mode: str, kind: str) -> None:
+    highest = {"L": 255, "I;16": 65535, "F": 1}[mode]
+    row = np.array([0, highest, highest], dtype=kind)
+    path = tmp_path / "a.tif"
+    written = Image.frombytes(mode, (3, 3), np.tile(row, (3, 1)).tobytes())
+    written.save(path)
+    content = path.read_bytes()
+    black_is_zero, white_is_zero = (b"\x06\x01\x03\x00\x01\x00\x00\x00" + bytes([value]) for value in (1, 0))
+    assert content.count(black_is_zero) == 1
+    path.write_bytes(content.replace(black_is_zero, white_is_zero))
+    assert decode(path, size=3)[0, 0].tolist() == [255, 0, 0]
+
+
 def test_a_palette_is_looked_up_and_its_clear_entry_is_white(tmp_path: Path) -> None:
     image = Image.new("P", (2, 2))
     image.putpalette([*RED, *GREEN, *BLUE])

@@ -32,7 +32,7 @@ def test_the_page_of_a_sweep_has_ranking_plots_and_a_command_to_rerun_the_best(t
     assert found.rows[1][3] == "-0.1853 to 1.0853"  # of 0.4 and 0.5: t = 12.706
     assert "best val/loss 0.3000 by trial 1" in found.images[-1][1]
     assert len(found.images) == len(PLOTS) - 2  # one objective; too few trials for importances
-    assert "Too few completed trials: 4, of 10 at least." in found.texts
+    assert "Too few completed trials: 4; at least 10 are needed." in found.texts
     assert f"copycat rerun {sweep}/2" in found.texts
     assert "Of the configuration with the best mean over seed." in found.texts
 

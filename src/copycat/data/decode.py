@@ -39,6 +39,7 @@ FORMAT_HINTS: Mapping[str, str] = {
 LIMIT_MESSAGE = "above the limit of"  # part of the error message for an image with too many pixels
 
 EXIF_ORIENTATION = 0x0112
+TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 0x0106, 0
 TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -110,7 +111,7 @@ def decode_pixels(
     white. Palette, gray, 1-bit, CMYK, YCbCr, HSV and LAB become RGB; embedded color profiles are not applied. Deep gray
     is scaled to 8 bits by its white level: 65535 for 16-bit files; for 32-bit integers 65535, or the image's highest
     value where that is larger; for floats the first of 1, 255 and 65535 that the image does not exceed, else its
-    highest value. Values below 0 are black. An image of the right size keeps its pixels; others are resampled (bicubic,
+    highest value. Values below 0 are black, or white in a TIFF whose white is 0. An image of the right size keeps its pixels; others are resampled (bicubic,
     antialiased).
 
     Args:
@@ -236,6 +237,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((white for white in whites if highest <= white), highest)
     gray *= 255.0 / white
+    if getattr(image, "tag_v2", {}).get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts such files of 8 bits alone
+        np.subtract(255.0, gray, out=gray)
     return Image.fromarray(np.round(gray, out=gray).astype(np.uint8))
 
 

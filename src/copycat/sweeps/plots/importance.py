@@ -50,7 +50,7 @@ def measure_importance(results: Results) -> list[Importance] | str:
     trials = results.get_scored_trials("completed")
     keys = [key for key in results.get_key_columns(trials) if len({*key.places}) > 1]
     if len(trials) < MIN_TRIALS:
-        return f"Too few completed trials: {len(trials)}, of {MIN_TRIALS} at least."
+        return f"Too few completed trials: {len(trials)}; at least {MIN_TRIALS} are needed."
     if len(keys) < 2:
         return "Nothing to compare: fewer than two hyper-parameters vary."
     top = max(MIN_BEST, len(trials) // 10)
