@@ -134,6 +134,18 @@ def test_a_broken_file_of_ones_own_is_named_with_its_line(tmp_path: Path, monkey
         compose(["optimizer=broken"])
 
 
+@pytest.mark.parametrize("group", ["trainer", "optimizer", "data"])
+def test_an_option_of_ones_own_without_a_target_is_told_so(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "conf" / group / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("a: 5\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^{group}: expected a _target_; this option has none. Type {group}=OPTION"):
+        compose([f"{group}=mine"])
+
+
 @pytest.mark.parametrize("record", ["run.json", "trial.json", "sweep.json"])
 def test_no_options_are_taken_from_inside_a_run_folder(
     record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

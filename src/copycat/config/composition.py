@@ -18,9 +18,11 @@ from yaml import YAMLError
 from copycat.config.dotted_keys import flatten
 from copycat.config.errors import UserError
 from copycat.config.mistakes import explain_composition_error
+from copycat.config.options import missing_target
 from copycat.config.overrides import check_override, input_lines
 from copycat.config.places import CONF, MAIN
 from copycat.config.renamed_keys import check_renamed_keys
+from copycat.config.rules import TARGET_GROUPS
 from copycat.config.suggestions import first_line
 
 
@@ -59,6 +61,9 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         key = error.full_key
         raise UserError(f"{key}: expected a value; got none. Type {key}=VALUE.") from error
     except OmegaConfBaseException as error:
+        for group in TARGET_GROUPS:  # an option without a target lacks the keys that others refer to, too
+            if isinstance(node := config.get(group), DictConfig) and "_target_" not in node:
+                raise missing_target(group) from error
         message = f"{error.full_key}: expected a value, or a ${{KEY}} that is there; {first_line(error)}."
         raise UserError(message) from error
     assert isinstance(plain, dict)

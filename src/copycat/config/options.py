@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+from copycat.config.errors import UserError
 from copycat.config.moved_names import current_name
 from copycat.config.places import CONF
 
@@ -27,3 +28,11 @@ def is_option(target: object, group: str, *options: str) -> bool:
 def is_ours(target: object) -> bool:
     """Return whether a target lies in Copycat."""
     return str(target).startswith(f"{PACKAGE}.")
+
+
+def missing_target(group: str) -> UserError:
+    """Return the error for a group whose chosen option has no `_target_`."""
+    return UserError(
+        f"{group}: expected a _target_; this option has none. Type {group}=OPTION, or write one of them into its file:"
+        " 'defaults: [OPTION]'."
+    )

@@ -8,7 +8,7 @@ from copycat.config.dotted_keys import iterate_nodes, iterate_values
 from copycat.config.errors import UserError
 from copycat.config.metric_names import OWN_KEYS as METRIC_KEYS
 from copycat.config.metric_names import metric_nodes
-from copycat.config.options import PACKAGE, is_option, packaged_targets
+from copycat.config.options import PACKAGE, is_option, missing_target, packaged_targets
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rule_builders import Rule
 from copycat.config.rules import (
@@ -65,7 +65,7 @@ def check_config(config: Config, *, check_data: bool = True) -> None:
         if group in ADDED_GROUPS and group not in config:
             continue
         if not isinstance(config[group], Mapping) or "_target_" not in config[group]:
-            raise UserError(f"{group}: expected an option or a _target_; got neither. Type {group}=OPTION.")
+            raise missing_target(group)
     for group in NAMED_TARGET_GROUPS:
         for name, node in (config.get(group) or {}).items():
             if node is not None and not (isinstance(node, Mapping) and "_target_" in node):

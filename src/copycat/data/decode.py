@@ -111,8 +111,8 @@ def decode_pixels(
     white. Palette, gray, 1-bit, CMYK, YCbCr, HSV and LAB become RGB; embedded color profiles are not applied. Deep gray
     is scaled to 8 bits by its white level: 65535 for 16-bit files; for 32-bit integers 65535, or the image's highest
     value where that is larger; for floats the first of 1, 255 and 65535 that the image does not exceed, else its
-    highest value. Values below 0 are black, or white in a TIFF whose white is 0. An image of the right size keeps its pixels; others are resampled (bicubic,
-    antialiased).
+    highest value. Values below 0 are black, or white in a TIFF whose white is 0. An image of the right size keeps its
+    pixels; others are resampled (bicubic, antialiased).
 
     Args:
         path: the file.
