@@ -142,7 +142,9 @@ def test_an_option_of_ones_own_without_a_target_is_told_so(
     file.parent.mkdir(parents=True)
     file.write_text("a: 5\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=rf"^{group}: expected a _target_; this option has none. Type {group}=OPTION"):
+    with pytest.raises(
+        UserError, match=rf"^{group}: expected an option with a _target_; got none. Type {group}=OPTION"
+    ):
         compose([f"{group}=mine"])
 
 

@@ -22,6 +22,13 @@ MANAGED_TRAINER_KEYS = (
     *("fast_dev_run", "barebones"),
 )
 """Keys of the trainer that Copycat sets itself, or that would prevent the run from being recorded."""
+INSTEAD = {
+    "callbacks": "Type 'callbacks=[default,OPTION]'",
+    "default_root_dir": "Type output_dir=FOLDER",
+    "fast_dev_run": "Type trainer.max_epochs=1 trainer.limit_train_batches=1 trainer.limit_val_batches=1",
+    "logger": "Type logger=OPTION",
+}
+"""What to type in place of some of them."""
 HALF_ON_CPU = (
     "trainer.precision=16-mixed: expected an accelerator, as Lightning has no float16 on the CPU; got the CPU. Type"
     " trainer.precision=bf16-mixed."
@@ -46,11 +53,15 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
         yield from find_shift_conflicts(config["augmentation"], size)
 
 
+def describe_managed_key(key: str, value: Any) -> str:
+    """Return the error message for a key of the trainer that Copycat sets itself."""
+    instead = INSTEAD.get(key, "Leave it out")
+    return f"trainer.{key}: expected nothing, as Copycat sets it; got {format_value(value)}. {instead}."
+
+
 def _find_trainer_conflicts(config: Config) -> Iterator[str]:
     trainer = config["trainer"]
-    for key in MANAGED_TRAINER_KEYS:
-        if key in trainer:
-            yield f"trainer.{key}: expected nothing, as Copycat sets it; got {trainer[key]!r}. Leave it out."
+    yield from (describe_managed_key(key, trainer[key]) for key in MANAGED_TRAINER_KEYS if key in trainer)
     for key in ("devices", "num_nodes") if "strategy" not in trainer else ():
         value = trainer.get(key)
         if (len(value) if isinstance(value, list) else value) not in (None, 1):

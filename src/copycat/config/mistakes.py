@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from copycat.config.combinations import MANAGED_TRAINER_KEYS, describe_managed_key
 from copycat.config.errors import UserError
+from copycat.config.options import is_ours
 from copycat.config.overrides import input_lines, list_groups, list_options
 from copycat.config.places import MAIN
 from copycat.config.renamed_keys import renamed_key_error
@@ -24,6 +26,9 @@ SWEEP_KEY_HINTS = {
     "hydra.launcher.": " For worker processes, type hydra/launcher=processes.",
 }
 """Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
+
+SURE = 0.75
+"""Similarity above which a key is taken for a mistyped one."""
 
 
 def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderImpl, error: Exception) -> UserError:
@@ -53,7 +58,7 @@ def explain_composition_error(parsed: Sequence[Override], loader: ConfigLoaderIm
             word = str(override.input_line).lstrip("+")
             return UserError(f"{key}: expected a key that is not there yet; got {override.input_line!r}. Type {word}.")
         if key not in keys and not override.is_add():
-            return _no_such_key(override, keys, loader)
+            return _no_such_key(override, keys, config, loader)
         if isinstance(override.value(), dict) and not override.is_add():
             line = str(override.input_line)
             return UserError(
@@ -92,10 +97,13 @@ def _renamed_group(choices: Sequence[Override], loader: ConfigLoaderImpl) -> Use
     return None
 
 
-def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoaderImpl) -> UserError:
+def _no_such_key(override: Override, keys: dict[str, bool], config: DictConfig, loader: ConfigLoaderImpl) -> UserError:
     key, line = override.key_or_group, str(override.input_line)
     if answer := renamed_key_error(key):
         return answer
+    group, _, last = key.partition(".")
+    if group == "trainer" and last in MANAGED_TRAINER_KEYS:
+        return UserError(describe_managed_key(last, override.value()))
     leaves = [name for name, leaf in keys.items() if leaf and not name.endswith("_")]
     ours = [name for name in leaves if not name.startswith("hydra.")]
     parent = key.rpartition(".")[0]
@@ -108,12 +116,21 @@ def _no_such_key(override: Override, keys: dict[str, bool], loader: ConfigLoader
         hint = did_you_mean(key, inside, after=after)
         hint = hint or next(text for prefix, text in SWEEP_KEY_HINTS.items() if key.startswith(prefix))
     elif "." in key:  # a group takes an option, so suggest none for a dotted key
-        hint = _other_options(key, line, loader) or did_you_mean(key, inside or ours, after=after)
+        hint = _other_options(key, line, loader)
+        if not hint and not nearest_word(key, inside or ours, above=SURE):
+            hint = _pass_on(parent, line, config)
+        hint = hint or did_you_mean(key, inside or ours, after=after)
     else:
         groups = list_groups(loader)
         with_option = [group for group in groups if nearest_word(after[1:], list_options(group, loader))]
         hint = did_you_mean(key, with_option, after=after) or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
+
+
+def _pass_on(parent: str, line: str, config: DictConfig) -> str:
+    """Return a hint how to pass a further key to a class that is not of Copycat, whose options name all."""
+    target = OmegaConf.select(config, f"{parent}._target_")
+    return f" To pass it on to {target}, type {quote('+' + line)}." if target and not is_ours(target) else ""
 
 
 def _other_options(key: str, line: str, loader: ConfigLoaderImpl) -> str:

@@ -33,6 +33,6 @@ def is_ours(target: object) -> bool:
 def missing_target(group: str) -> UserError:
     """Return the error for a group whose chosen option has no `_target_`."""
     return UserError(
-        f"{group}: expected a _target_; this option has none. Type {group}=OPTION, or write one of them into its file:"
+        f"{group}: expected an option with a _target_; got none. Type {group}=OPTION, or write one into your own file:"
         " 'defaults: [OPTION]'."
     )

@@ -13,9 +13,9 @@ _PLAIN = re.compile(r"(?!(null|true|false)$)[A-Za-z./~]([^\"'\\$\[\]{}(),=]*[^\"
 """A value that is the text itself in Hydra's grammar."""
 
 
-def nearest_word(word: str, words: Iterable[str]) -> str | None:
+def nearest_word(word: str, words: Iterable[str], *, above: float = _MIN_SIMILARITY) -> str | None:
     """Return the most similar word, compared whole or by its last dotted component; None where none is similar."""
-    best, score = None, _MIN_SIMILARITY
+    best, score = None, above
     parent, _, name = word.rpartition(".")
     for candidate in words:
         its_parent, _, its_name = candidate.rpartition(".")
