@@ -140,6 +140,7 @@ NO_TORCH = {
     "train -m seed=1,2 sweep.objective=val/kappa": "got 'val/kappa'. Type metrics=kappa too.",
     "train callbacks.best.monitor=val/accuracy": "callbacks.best.mode: expected max, as val/accuracy is monitored",
     "train +trainer.logger=false": "trainer.logger: expected nothing, .* got false. Type logger=OPTION.",
+    "train +trainer.overfit_batches=1 data.batch_size=8": "got data.shuffle=null. Type data.shuffle=false.",
     "train trainer.devices=2": "trainer.devices: expected 1 without ranks; got 2. Type trainer=ddp.",
     "train trainer=ddp trainer.devices=[0,1] trainer.accelerator=cpu": r"got \[0, 1\]. Type trainer.devices=2.",
     "train +trainer.num_nodes=2": "trainer.num_nodes: expected 1 without ranks",

@@ -172,14 +172,14 @@ def test_a_run_that_recorded_the_order_of_the_files_is_rerun_in_it(
 # ----- the size of images
 
 
-@pytest.mark.parametrize("part", ["train", "val"])
-def test_a_limit_of_less_than_a_batch_is_refused_before_the_run(part: str, tiny: Path) -> None:
-    key = f"trainer.limit_{part}_batches"
+@pytest.mark.parametrize("limit", ["limit_train_batches", "limit_val_batches", "+overfit_batches"])
+def test_a_limit_of_less_than_a_batch_is_refused_before_the_run(limit: str, tiny: Path) -> None:
+    add, key = limit[: limit.count("+")], f"trainer.{limit.lstrip('+')}"
     words = ["data=folder", f"data.root={tiny}", "data.image_size=8", "scheduler=one_cycle", "optimizer=adam"]
     expected = rf"{key}: expected a share of 1 batch that is a batch or more; got 0\.5\. Type {key}=1\."
     with pytest.raises(UserError, match=expected):
-        build_components(compose_quickly([*words, f"{key}=0.5"]).config)
-    build_components(compose_quickly([*words, f"{key}=1"]).config)
+        build_components(compose_quickly([*words, f"{add}{key}=0.5"]).config)
+    build_components(compose_quickly([*words, f"{add}{key}=1"]).config)
 
 
 def test_images_have_the_size_that_a_pretrained_backbone_takes(tiny: Path) -> None:

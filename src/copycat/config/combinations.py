@@ -71,6 +71,12 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
             f"trainer.devices: expected a number of processes on a CPU; got {format_value(devices)}."
             f" Type trainer.devices={len(devices)}."
         )
+    data = config["data"]
+    if trainer.get("overfit_batches") and data.get("batch_size") and data.get("shuffle") is not False:
+        yield (
+            "trainer.overfit_batches: expected the same batches in each epoch; got"
+            f" data.shuffle={format_value(data.get('shuffle'))}. Type data.shuffle=false."
+        )
     if trainer.get("precision") == "64-true" and trainer.get("accelerator") == "mps":
         yield "trainer.precision=64-true: expected a device with float64; MPS has none. Type trainer.accelerator=cpu."
     if trainer.get("precision") == "16-mixed" and trainer.get("accelerator") == "cpu" and _is_lightnings(trainer):

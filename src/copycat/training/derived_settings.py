@@ -93,8 +93,8 @@ def count_batches(trainer: Config, data: DataModule, part: LimitedPart = "train"
         UserError: where the limit is less than a batch.
     """
     whole = len(data.loader(part, shuffle=part == "train" and data.shuffle))
-    key = f"limit_{part}_batches"
-    limit = trainer.get("overfit_batches") or trainer.get(key, 1.0)
+    key = "overfit_batches" if trainer.get("overfit_batches") else f"limit_{part}_batches"
+    limit = trainer.get(key, 1.0)
     count = min(whole, limit) if isinstance(limit, int) else int(whole * limit)
     if not count:
         batches = pluralize(whole, "batch", "batches")
