@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from copycat.config.composition import open_loader
 from copycat.config.overrides import parse_overrides
 from copycat.config.suggestions import (
+    describe_error,
     did_you_mean,
     first_line,
     format_value,
@@ -96,6 +97,8 @@ def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
 def test_an_error_of_many_lines_is_told_by_its_first() -> None:
     assert first_line(ValueError("\n  too   many\tdogs.\nand cats")) == "too many dogs"
     assert first_line(KeyError()) == "KeyError"
+    assert describe_error(KeyError()) == "KeyError"
+    assert describe_error(ValueError("too many dogs")) == "ValueError: too many dogs"
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,6 @@ def describe_refusal(error: BaseException) -> str:
 
 
 def describe_error(failure: BaseException) -> str:
-    """Return an error's type and first line; for a UserError only the line."""
-    line = first_line(failure)
-    return line if isinstance(failure, UserError) else f"{type(failure).__name__}: {line}"
+    """Return an error's type and first line, if it has one; for a UserError only the line."""
+    line, kind = first_line(failure), type(failure).__name__
+    return line if isinstance(failure, UserError) or line == kind else f"{kind}: {line}"
