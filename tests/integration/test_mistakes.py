@@ -75,6 +75,9 @@ NO_TORCH = {
     # groups and options
     "train optimzer=adam": "optimzer: no such key; got 'optimzer=adam'. Did you mean optimizer=adam?",
     "train optimizer=adma": "optimizer: expected one of adam, adamax, .* got 'adma'. Did you mean optimizer=adam?",
+    "train criterion=focal": r"got 'criterion=focal'\. Did you mean loss=focal?",
+    "train trainer=gpu": r"got 'gpu'\. For a type of device, type trainer.accelerator=gpu\.",
+    "train ckpt_path=last.ckpt": r"ckpt_path: no such key; .* To resume a run, type copycat resume RUN\.",
     "train model=depe": "Did you mean model=deep?",
     "train experiment=lectrue": "Did you mean experiment=lecture?",
     "train data=dogs": "data: expected one of cats, csv, drawn, folder, hf, hub, lance, shards, webdataset; got 'dogs'",

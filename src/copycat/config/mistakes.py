@@ -27,6 +27,8 @@ SWEEP_KEY_HINTS = {
 }
 """Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
+TOP_KEY_HINTS = {"ckpt_path": " To resume a run, type copycat resume RUN."}
+"""Keys that other projects have for what is a command here."""
 SURE = 0.75
 """Similarity above which a key is taken for a mistyped one."""
 
@@ -121,9 +123,12 @@ def _no_such_key(override: Override, keys: dict[str, bool], config: DictConfig, 
             hint = _pass_on(parent, line, config)
         hint = hint or did_you_mean(key, inside or ours, after=after)
     else:
-        groups = list_groups(loader)
-        with_option = [group for group in groups if nearest_word(after[1:], list_options(group, loader))]
-        hint = did_you_mean(key, with_option, after=after) or did_you_mean(key, [*ours, *groups], after=after)
+        groups = {group: list_options(group, loader) for group in list_groups(loader)}
+        having = [group for group, options in groups.items() if after[1:] in options]
+        hint = did_you_mean(key, [g for g in groups if nearest_word(after[1:], groups[g])], after=after)
+        if not hint and len(having) == 1:
+            hint = f" Did you mean {having[0]}{after}?"
+        hint = TOP_KEY_HINTS.get(key) or hint or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
 

@@ -21,6 +21,7 @@ from copycat.config.suggestions import did_you_mean, format_value, one_of, quote
 ALTERNATIVE_HINTS = {
     "model": " For a network of torchvision or timm, type model=torchvision model.name={0}, or model=timm.",
     "data": " For a folder of images, type data=folder data.root={0}.",
+    "trainer": " For a type of device, type trainer.accelerator={0}.",
 }
 """Hint for an option that resembles no option of its group."""
 MULTIPLE_CHOICE_GROUPS = ("callbacks", "logger", "metrics", "experiment")
