@@ -144,6 +144,8 @@ NO_TORCH = {
     "train callbacks.best.monitor=val/accuracy": "callbacks.best.mode: expected max, as val/accuracy is monitored",
     "train +trainer.logger=false": "trainer.logger: expected nothing, .* got false. Type logger=OPTION.",
     "train +trainer.overfit_batches=1 data.batch_size=8": "got data.shuffle=null. Type data.shuffle=false.",
+    "train +callbacks.x._target_=pytorch_lightning.callbacks.BatchSizeFinder": r"Type copycat inspect --batch-size\.",
+    "train +callbacks.x._target_=pytorch_lightning.callbacks.RichProgressBar": "expected no RichProgressBar, as Copyc",
     "train trainer.devices=2": "trainer.devices: expected 1 without ranks; got 2. Type trainer=ddp.",
     "train trainer=ddp trainer.devices=[0,1] trainer.accelerator=cpu": r"got \[0, 1\]. Type trainer.devices=2.",
     "train +trainer.num_nodes=2": "trainer.num_nodes: expected 1 without ranks",

@@ -113,13 +113,13 @@ def test_a_checkpoint_that_names_files_is_read_only_where_the_user_wrote_it(
     writer = BackgroundWriter()
     checkpoint = read_checkpoint(path, opened)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_model_path": "/home/user/thesis.tex"}}
-    AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
+    AtomicCheckpointIO(writer, path.parent).save_checkpoint(checkpoint, path)
     writer.wait()
     assert is_own(path)
     assert read_checkpoint(path, opened)["callbacks"] == checkpoint["callbacks"]
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("COPYCAT_SETTINGS", str(tmp_path / "settings"))
-        AtomicCheckpointIO(writer).save_checkpoint(checkpoint, path)
+        AtomicCheckpointIO(writer, path.parent).save_checkpoint(checkpoint, path)
         writer.wait()
     assert damage(path) is None
     assert opened.own

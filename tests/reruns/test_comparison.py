@@ -66,7 +66,7 @@ def change_results(folder: Path, **came_out: Any) -> None:
 def change_checkpoint(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
-    AtomicCheckpointIO(writer := BackgroundWriter()).save_checkpoint(checkpoint, path)
+    AtomicCheckpointIO(writer := BackgroundWriter(), path.parent).save_checkpoint(checkpoint, path)
     writer.wait()
 
 

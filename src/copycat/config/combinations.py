@@ -29,6 +29,12 @@ INSTEAD = {
     "logger": "Type logger=OPTION",
 }
 """What to type in place of some of them."""
+OWN_CALLBACKS = {
+    "BatchSizeFinder": "Type copycat inspect --batch-size",
+    "LearningRateFinder": "Type copycat inspect --lr-find",
+    **dict.fromkeys(("ProgressBar", "RichProgressBar", "TQDMProgressBar"), "Type callbacks=default"),
+}
+"""Callbacks of Lightning that cannot run here, with what to type for Copycat's own way."""
 HALF_ON_CPU = (
     "trainer.precision=16-mixed: expected an accelerator, as Lightning has no float16 on the CPU; got the CPU. Type"
     " trainer.precision=bf16-mixed."
@@ -39,6 +45,7 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
     """Yield an error message for each invalid combination of values that are valid by themselves."""
     yield from _find_trainer_conflicts(config)
     yield from find_name_conflicts(metric_nodes(config), taken=(*METRICS, "loss_mean"))
+    yield from _find_callback_conflicts(config)
     yield from find_mode_conflicts(config)
     yield from _find_averaging_conflicts(config)
     yield from _find_optimizer_conflicts(config)
@@ -85,6 +92,13 @@ def _find_trainer_conflicts(config: Config) -> Iterator[str]:
 
 def _is_lightnings(trainer: Config) -> bool:
     return bool(trainer["_target_"] == "pytorch_lightning.Trainer")
+
+
+def _find_callback_conflicts(config: Config) -> Iterator[str]:
+    for name, node in (config["callbacks"] or {}).items():
+        package, _, last = str(node["_target_"]).rpartition(".") if node else ("", "", "")
+        if package.startswith("pytorch_lightning.") and last in OWN_CALLBACKS:
+            yield f"callbacks.{name}: expected no {last}, as Copycat has its own. {OWN_CALLBACKS[last]}."
 
 
 def find_mode_conflicts(config: Config) -> Iterator[str]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from copycat.records.run_loader import Opened
 from copycat.reruns.ulp import NumberPair
 
-IGNORED_KEYS = re.compile(r"finished|pack_span|pack_stack|seconds|time|version|time_elapsed|.*_version")
-"""Keys of a checkpoint that are not compared: times, versions, packs, and whether training ended there."""
+IGNORED_KEYS = re.compile(r"finished|pack_span|pack_stack|seconds|time|version|time_elapsed|current_score|.*_version")
+"""Keys of a checkpoint that are not compared: times, versions, packs, whether training ended there, and what
+Lightning's ModelCheckpoint saves and does not restore."""
 ABSENT = "–"
 """Stands for a value that only the other run has."""
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -20,16 +20,17 @@ SCALARS = {bool, int, float, str, type(None)}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Save checkpoints atomically, in the background; refuse weights that are not finite.
+    """Save checkpoints atomically; refuse weights that are not finite.
 
-    A checkpoint is a zip archive whose comment holds a hash of the archive, and a signature over the hash: torch.load
-    reads it like any other, and damage is detected.
+    Those in the run's folder of checkpoints are written in the background, others before `save_checkpoint` returns: a
+    callback of another package may read or remove them at once. A checkpoint is a zip archive whose comment holds a
+    hash of the archive, and a signature over the hash: torch.load reads it like any other, and damage is detected.
     """
 
-    def __init__(self, writer: BackgroundWriter) -> None:
-        """Keep no checkpoint in memory."""
+    def __init__(self, writer: BackgroundWriter, folder: Path) -> None:
+        """Keep no checkpoint in memory; `folder` is that of the run's own checkpoints."""
         super().__init__()
-        self.writer = writer
+        self.writer, self.folder = writer, folder
         self.pending: tuple[Path, dict[str, Any]] | None = None
         """A checkpoint that is kept in memory, and where it will be written."""
 
@@ -42,7 +43,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         check_finite(checkpoint)
         buffer = BytesIO()
         torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
-        self.writer.submit(partial(_write, Path(path), buffer.getvalue()))
+        path, is_own = Path(path), Path(path).parent == self.folder
+        if not is_own:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.writer.submit(partial(_write, path, buffer.getvalue()))
+        if not is_own:
+            self.writer.wait()
 
     def write_pending(self) -> None:
         """Save the checkpoint that is kept in memory, if any."""

@@ -62,7 +62,7 @@ class LastCheckpoint(MultiStepCallback):
         self._due = False
         self._saved_step = 0
         self._spent = 0.0
-        self.files = AtomicCheckpointIO(BackgroundWriter())
+        self.files = AtomicCheckpointIO(BackgroundWriter(), self.path.parent)
         self.start: Position | None = None  # position at which a resumed run starts; None once it has started
         self.extended_at: Collection[int] = ()  # epochs at which a finished run was extended
         self.ended_at: Position | None = None  # position at which training ended before its last epoch, saved there

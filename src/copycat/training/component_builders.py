@@ -149,12 +149,14 @@ def build_group(config: Config, group: str, folder: Path) -> list[Any]:
     Raises:
         UserError: where one cannot be built.
     """
-    nodes = config[group] or {}
-    return [
-        instantiate_target(f"{group}.{name}", fill_run_folder(node, folder))
-        for name, node in nodes.items()
-        if node is not None
-    ]
+    nodes = {f"{group}.{name}": node for name, node in (config[group] or {}).items() if node is not None}
+    return [instantiate_target(key, fill_run_folder(with_folder(key, node), folder)) for key, node in nodes.items()]
+
+
+def with_folder(key: str, node: Config) -> Config:
+    """Return a node with a folder inside that of the run, where its class writes checkpoints and it names none."""
+    is_open = node.get("dirpath") is None and "dirpath" in signature_keys(import_target(key, node["_target_"]))
+    return {**node, "dirpath": f"{{run}}/checkpoints/{key.rpartition('.')[2]}"} if is_open else node
 
 
 def fill_run_folder(node: Any, folder: Path) -> Any:

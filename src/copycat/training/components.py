@@ -26,6 +26,7 @@ from copycat.training.component_builders import (
     check_model,
     check_optimizer,
     initialize,
+    with_folder,
 )
 from copycat.training.derived_settings import (
     PARTS_WITH_LIMITS,
@@ -144,7 +145,7 @@ def _check_late_targets(config: Config) -> None:
     for group, kind in (("callbacks", Callback), ("logger", Logger)):
         for name, node in (config[group] or {}).items():
             if node is not None:
-                check_node(f"{group}.{name}", node)
+                check_node(f"{group}.{name}", with_folder(f"{group}.{name}", node))
                 target = import_target(f"{group}.{name}", node["_target_"])
                 if isinstance(target, type) and not issubclass(target, kind):
                     raise UserError(

@@ -1,0 +1,31 @@
+"""Checkpoints of callbacks that are not Copycat's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from copycat.records.run_loader import open_recorded, open_run
+from copycat.reruns.rerun import rerun
+from copycat.training.resume import resume
+from tests.support.runs import train_tiny
+
+KEEP_TWO = [
+    *("_target_=pytorch_lightning.callbacks.ModelCheckpoint", "monitor=train/loss", "save_top_k=2", "save_last=true"),
+    "filename='{epoch}'",
+]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")  # Lightning's, of a folder that is not empty
+def test_a_model_checkpoint_of_lightning_keeps_its_best_in_a_folder_of_its_own(tiny: Path, tmp_path: Path) -> None:
+    words = [*(f"+callbacks.top.{word}" for word in KEEP_TWO), "logger=none", "trainer.max_epochs=5"]
+    folder = train_tiny(*words, data=tiny, at=tmp_path).folder
+    own = folder / "checkpoints" / "top"
+    assert sorted(path.name for path in own.iterdir()) == ["epoch=3.ckpt", "epoch=4.ckpt", "last.ckpt"]
+    state = torch.load(own / "epoch=4.ckpt", weights_only=True)["state_dict"]
+    for name, weight in load_file(folder / "weights.safetensors").items():
+        assert torch.equal(state[f"network.{name}"], weight)
+    resume(open_run(folder), more={"trainer.max_epochs": 7}, notify=lambda line: None)
+    assert sorted(path.name for path in own.iterdir()) == ["epoch=5.ckpt", "epoch=6.ckpt", "last.ckpt"]
+    assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
