@@ -66,3 +66,8 @@ def test_a_trial_has_each_key_once_under_a_name_that_tells_options_apart() -> No
     found = select_hparams(config, {"model": "shallow", "activation": "relu", "optimizer": "momentum"})
     assert (found["model"], found["activation"], found["optimizer"]) == ("shallow", "ReLU", "momentum")
     assert "model.activation" not in found
+
+
+def test_keys_may_be_numbers_as_in_a_schedule_by_epoch() -> None:
+    config = {"model": {"_target_": "mine.Net", "rates": {0: 0.1, 5: None}, "open": {}}}
+    assert select_hparams(config, {}) == {"model": "Net", "model.rates.0": 0.1}

@@ -11,6 +11,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
+from copycat.config.dotted_keys import iterate_values
+
 HPARAM_GROUPS = ("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler")
 """Config groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
 HPARAM_KEYS = {
@@ -27,8 +29,8 @@ def select_hparams(config: Mapping[str, Any], varied: Mapping[str, Any]) -> dict
 
     A varied option is shown by its name where its class is that of other options too: `model` is `shallow`.
     """
-    keys, typed = HPARAM_KEYS | varied.keys(), dict(_flatten(varied))
-    chosen = {key: v for key, v in _flatten(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
+    keys, typed = HPARAM_KEYS | varied.keys(), dict(_list_values(varied))
+    chosen = {key: v for key, v in _list_values(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
     # the model holds the option of the group `activation` once more, where it uses it
     named = {key.removeprefix("model.") if key.startswith("model.activation") else key: v for key, v in chosen.items()}
     return {key: _differing_name(value, typed.get(key, value)) for key, value in named.items()}
@@ -62,15 +64,11 @@ def _summary(tag: str, content: HParamsPluginData) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+def _list_values(config: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     """Yield names and values for HParams, which takes numbers, strings and booleans. A target appears by its class."""
-    for name, value in config.items():
+    for key, value in iterate_values(config):
+        node, _, name = key.rpartition(".")
         if name == "_target_":
-            yield prefix[:-1], str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, (bool, int, float, str)):
-            if not name.startswith("_"):
-                yield f"{prefix}{name}", value
-        elif value is not None:
-            yield f"{prefix}{name}", str(value)
+            yield node, str(value).rpartition(".")[2]
+        elif not (name.startswith("_") or value is None or value == {}):
+            yield key, value if isinstance(value, (bool, int, float, str)) else str(value)
