@@ -229,7 +229,10 @@ def test_a_moved_search_goes_on_with_the_table_in_its_folder(tmp_path: Path) -> 
         (["photos", "seed"], "best: expected KEY=VALUE; got 'seed'"),
         (["photos", "--candidates=lerns"], "got 'lerns'. Did you mean learns?"),
         ([], "copycat: expected DIR; got none. Type copycat best --help."),
-        (["photos", "--folder=full"], "--folder: expected a new folder; got full, with files."),
+        (["photos", "--folder=full"], "--folder: expected a new folder; got full, with files. Type the name of anoth"),
+        (["photos", "--minutes=0.1"], " s; got 0.1. Type --minutes=1."),
+        (["photos", "--minutes=0.1", "--folder=new"], "--minutes: expected more, as reading the data took "),
+        (["few", "--folder=new"], "best: expected 4 images of each class at least that are not near-duplicates; got"),
         (["few"], "best: expected 4 images of each class at least that are not near-duplicates; got 3 of cat."),
     ],
 )
@@ -245,6 +248,7 @@ def test_a_wrong_call_is_one_line(
     assert line in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert not Path("outputs").exists()
+    assert not Path("new").exists()
 
 
 def test_images_of_one_group_count_as_fewer() -> None:

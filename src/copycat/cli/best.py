@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,11 +53,14 @@ def run(words: Sequence[str]) -> int:
     candidates = choose_experiments(split_names(arguments.candidates), given_as="--candidates")
     check_shared(arguments.overrides, candidates)
     folder, classes = _prepare([*source, *arguments.overrides], arguments.folder)
-    left = 60 * arguments.minutes - (time.monotonic() - began) - RESERVE_SECONDS
+    spent = time.monotonic() - began
+    left = 60 * arguments.minutes - spent - RESERVE_SECONDS
     if left < MIN_SECONDS:
+        _remove(folder)
+        enough = math.ceil((spent + RESERVE_SECONDS + MIN_SECONDS) / 60)
         raise UserError(
-            f"--minutes: expected more than {arguments.minutes:g}, as reading the data took"
-            f" {time.monotonic() - began:.0f} s."
+            f"--minutes: expected more, as reading the data took {spent:.0f} s; got {arguments.minutes:g}."
+            f" Type --minutes={enough}."
         )
     named = [f"hydra.sweeper.candidates=[{','.join(candidates)}]"] if arguments.candidates else []
     words = _sweep_words([*named, *source, *arguments.overrides], folder, classes, seconds=left)
@@ -122,7 +126,7 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
     compose_sweep([SWEEPER, *lines])  # names a mistake before images are read
     print_progress("reading the images")
     with defer_garbage_collection():
-        from copycat.records.run_folder import make_folder
+        from copycat.records.run_folder import SWEEP, make_folder
         from copycat.sweeps.best.preparation import Preparation, prepare
     if named is None:
         made: list[Preparation] = []
@@ -130,16 +134,29 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
         print_progress(made[0].describe())
         return folder, made[0].classes
     if named.exists() and any(named.iterdir()):
-        raise UserError(
-            f"--folder: expected a new folder; got {named}, with files. To resume: copycat resume {quote(str(named))}."
-        )
+        is_search = (named / SWEEP).exists()
+        hint = f"To resume: copycat resume {quote(str(named))}" if is_search else "Type the name of another"
+        raise UserError(f"--folder: expected a new folder; got {named}, with files. {hint}.")
     try:
         named.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--folder: expected a folder to make; got {named}: {error.strerror}.") from error
-    prepared = prepare(lines, named)
+    try:
+        prepared = prepare(lines, named)
+    except BaseException:
+        _remove(named)
+        raise
     print_progress(prepared.describe())
     return named, prepared.classes
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a search that did not begin, and those above it in ./outputs that it leaves empty."""
+    from copycat.records.run_folder import remove_empty_folders
+
+    shutil.rmtree(folder)
+    if OUTPUTS in folder.parents:
+        remove_empty_folders(folder.parent, OUTPUTS)
 
 
 def _minutes(text: str) -> float:
