@@ -12,6 +12,7 @@ import pytest
 from copycat.config.errors import UserError
 from copycat.data.sources import download
 from copycat.data.sources.download import fetch_cats
+from tests.support.commands import call_copycat
 
 TRAIN = bytes(range(256)) * 2000
 TEST = TRAIN[::-1][:70_000]
@@ -91,6 +92,13 @@ def test_both_files_arrive_whole_and_nothing_else_is_left(server: Server, tmp_pa
     assert read_files(tmp_path / "new" / "data") == server.files
 
 
+def test_an_empty_variable_names_no_folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COPYCAT_DATA", "")
+    call_copycat("data", "fetch", "cats")
+    assert read_files(tmp_path / "data") == server.files
+
+
 def test_a_connection_cut_twice_goes_on_at_the_byte_where_it_broke(server: Server, tmp_path: Path) -> None:
     server.cuts = [204_800, 102_400]
     fetch_cats(tmp_path)
@@ -123,8 +131,9 @@ def test_a_server_that_knows_no_ranges_sends_the_file_again_and_it_is_whole(serv
 
 def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(server: Server, tmp_path: Path) -> None:
     server.cuts = [1024] * 5
-    with pytest.raises(UserError, match=r"broke 5 times.*copycat data fetch cats.*by hand") as raised:
+    with pytest.raises(UserError, match=r"broke 5 times.*by hand") as raised:
         fetch_cats(tmp_path)
+    assert f"Type `copycat data fetch cats {tmp_path}` to resume" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert read_files(tmp_path) == {f"{NAMES[0]}.part": TRAIN[:5120]}
     fetch_cats(tmp_path)

@@ -1,6 +1,7 @@
 """Download the lecture's cats, and resume downloads that stopped."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ def fetch_cats(folder: Path) -> list[Path]:
 def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     console = make_console(error=True)
     by_hand = f"or put {BASE_URL}/{target.name} by hand into {target.parent}"
+    again = f"Type `{shlex.join(['copycat', 'data', 'fetch', 'cats', str(target.parent)])}`"
     try:
         if target.is_file() and pooch.file_hash(str(target)) == sha256:
             console.print(f"{printable(str(target))}: already there", soft_wrap=True)
@@ -63,7 +65,7 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise UserError(
             f"data fetch: no connection to {urlsplit(url).netloc}, or it broke {ATTEMPTS} times. "
-            f"Type `copycat data fetch cats` to resume where it stopped, {by_hand}."
+            f"{again} to resume where it stopped, {by_hand}."
         ) from error
     except requests.RequestException as error:
         raise UserError(f"data fetch: expected an http or https address; got {url!r} ({error}).") from error
@@ -72,7 +74,7 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     except ValueError as error:  # pooch raises it for a wrong checksum, and has deleted the file
         raise UserError(
             f"data fetch: {url}: expected the SHA-256 {sha256}; got another file, and threw it away. "
-            f"Type `copycat data fetch cats` to try again, {by_hand}."
+            f"{again} to try again, {by_hand}."
         ) from error
     return target
 
