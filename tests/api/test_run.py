@@ -167,7 +167,9 @@ def test_an_evaluation_has_the_metrics_of_the_command(run: Run, tiny: Path, tmp_
 def test_a_run_is_extended_and_rerun_to_the_same_bits(run: Run, tmp_path: Path) -> None:
     longer = copycat.load_run(shutil.copytree(run.folder, tmp_path / "longer")).resume(max_epochs=6)
     assert longer.metrics["epoch"] == [0, 1, 2, 3, 4, 5]
-    assert list(copycat.Run(str(run.folder)).rerun().comparison.differences) == []
+    found = copycat.Run(str(run.folder)).rerun()
+    assert list(found.comparison.differences) == []
+    assert len(repr(found)) < 2000  # a notebook shows it
     with pytest.raises(UserError, match="expected a run that stopped"):
         run.resume()
 

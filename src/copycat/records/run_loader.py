@@ -1,7 +1,7 @@
 """Open run folders: read them without executing anything, and check what untrusted ones may build."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,8 @@ class Opened:
 
     folder: Path
     """Path of the files, with links resolved."""
-    manifest: dict[str, Any]
-    config: dict[str, Any]
+    manifest: dict[str, Any] = field(repr=False)
+    config: dict[str, Any] = field(repr=False)
     own: bool
     """Whether the user made it, by its signature."""
     user_path: Path
