@@ -215,6 +215,19 @@ def test_what_needs_one_class_an_image_is_refused_in_one_line(more: str, line: s
         train(compose_quickly(words(patches, more)))
 
 
+def test_the_exact_match_has_the_same_exact_interval_as_a_metric_of_the_run(
+    run: Path, patches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact_match = "+metrics.exact_match={_target_: torchmetrics.classification.ExactMatch}"
+    more = (exact_match, "model=shallow", "data.batch_size=16", "callbacks=none", f"output_dir={tmp_path}")
+    rows = []
+    for folder in (run, train(compose_quickly(words(patches, *more))).folder):
+        call_copycat("evaluate", folder, "--json")
+        rows.append([row for row in read_output(capsys)["metrics"] if row["metric"] == "exact_match"])
+    for usual, added in zip(*rows, strict=True):
+        assert added == usual | {"value": pytest.approx(usual["value"])}
+
+
 def test_other_data_of_one_class_an_image_are_refused_with_what_to_type(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

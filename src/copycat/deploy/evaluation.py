@@ -26,6 +26,7 @@ from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.image_index import read_images, training_digests
 from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
+from copycat.tables.exact_intervals import clopper_pearson
 from copycat.tables.statistics import wilson_interval
 from copycat.training.components import build_data
 
@@ -96,6 +97,7 @@ def metric_rows(
 ) -> Iterator[MetricRow]:
     """Yield each metric with its 95 % interval: Wilson's for accuracy, bootstrap for others.
 
+    Where images may have several classes: Clopper-Pearson's for `exact_match`, bootstrap for others.
     `added` metrics are left out where a class has no image (`present_only`).
     """
     probability, label, images = predictions.probability.astype(np.float64), predictions.label, len(predictions.label)
@@ -104,8 +106,11 @@ def metric_rows(
     values = compute_all(added, torch.from_numpy(probability), torch.from_numpy(label))
     defined = {name: value for name, value in values.items() if value == value}
     for metric, value in {**predictions.scores(present_only=present_only), **defined}.items():
-        is_share = metric == "accuracy" and not predictions.is_multi_label
-        low, high = wilson_interval(value, images) if is_share else intervals.get(metric, (None, None))
+        low, high = intervals.get(metric, (None, None))
+        if predictions.is_multi_label and metric == "exact_match":  # a metric of the run
+            low, high = clopper_pearson(round(value * images), images)
+        elif metric == "accuracy" and not predictions.is_multi_label:
+            low, high = wilson_interval(value, images)
         yield {"part": part, "images": images, "metric": metric, "value": value, "low": low, "high": high}
 
 
