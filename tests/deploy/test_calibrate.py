@@ -136,10 +136,13 @@ def test_half_of_the_validation_images_are_left_to_evaluate(folder: Path, capsys
 def test_a_calibration_that_was_fitted_on_other_images_is_named_as_it_is_replaced(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = []
+    lines, opening = [], []
     for words in ((), ("--half",), ("--half",)):
         call_copycat("calibrate", folder, *words)
-        lines.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("replaced")])
+        printed = capsys.readouterr().out.splitlines()
+        opening.append(printed[0].partition("fitted on ")[2])
+        lines.append([line for line in printed if line.startswith("replaced")])
+    assert opening == ["the 48 validation images", *["half of the validation images, 24 images"] * 2]
     assert lines == [[], ["replaced the calibration that was fitted on 48 images, validation"], []]
 
 

@@ -108,9 +108,9 @@ def test_thresholds_are_fitted_checked_and_used(
     assert sum(row["rightly"] for row in report["classes"]) > 0
     assert len(report["errors"]) == round(12 * (1 - found["val", "exact_match at thresholds"]))
     call_copycat("evaluate", run)
-    assert "val: the calibration was fitted on these images: figures at thresholds are optimistic" in (
-        capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "val: the calibration was fitted on these images: figures at thresholds are optimistic" in printed
+    assert printed.count("positives") == 2  # true and false ones, of each class
     call_copycat("report", run)
     assert "fitted on such images, so that these counts are optimistic" in (run / "report.html").read_text()
     call_copycat("calibrate", run, "--half")

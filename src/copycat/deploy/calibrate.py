@@ -76,7 +76,7 @@ def calibrate(plan: Plan, request: CalibrationRequest) -> Calibrated:
     sample = plan.read_sample()
     if sample.label.ndim == 2:
         return _calibrate_thresholds(plan, sample)
-    of = {"out of fold": "out of fold", "validation": "to validate on"}.get(sample.fitted_on, "in half of them")
+    of = {"out of fold": "out of fold", "validation": "in the validation part"}.get(sample.fitted_on, "in half of them")
     check_enough(request.coverage, request.names["coverage"], len(sample.label), of)
     positives = int((sample.label == request.positive).sum())
     check_enough(request.recall, request.names["recall"], positives, f"of {plan.classes[request.positive]} {of}")

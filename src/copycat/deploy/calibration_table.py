@@ -89,14 +89,12 @@ def _print_several(done: Sequence[Calibrated]) -> None:
 
 
 def _describe_images(one: Calibrated) -> str:
-    images = pluralize(len(one.sample.label), "image")
+    images = len(one.sample.label)
     if one.sample.fitted_on == "out of fold":
-        return f"the out-of-fold predictions of {images} in {len(one.plan.sources)} folds"
-    return (
-        f"half of the validation images, {images}"
-        if one.sample.fitted_on != "validation"
-        else f"the {images} to validate on"
-    )
+        return f"the out-of-fold predictions of {pluralize(images, 'image')} in {len(one.plan.sources)} folds"
+    if one.sample.fitted_on == "validation":
+        return f"the {pluralize(images, 'validation image')}"
+    return f"half of the validation images, {pluralize(images, 'image')}"
 
 
 def _notes(one: Calibrated, request: CalibrationRequest) -> Iterator[str]:

@@ -44,7 +44,7 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
         titles: list[Column] = [(name, value_cell(name)) for name in ("class", "images")]
         rows = report["classes"]
         if "confusion" not in report:
-            titles += [(f"predicted\n{name}", value_cell(name)) for name in ("rightly", "wrongly")]
+            titles += [("true\npositives", value_cell("rightly")), ("false\npositives", value_cell("wrongly"))]
         elif len(classes) <= MAX_CLASSES:
             titles += [(f"predicted\n{name}", value_cell(f"predicted {name}")) for name in classes]
             rows = [
