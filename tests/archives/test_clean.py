@@ -12,6 +12,7 @@ from copycat.records.lock import locked
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.records.run_loader import open_recorded
 from copycat.reruns.rerun import rerun
+from copycat.tables.index import _index_path
 from tests.support.commands import call_copycat
 from tests.support.packs import run_sweep
 from tests.support.runs import train_tiny
@@ -129,10 +130,9 @@ def test_only_known_files_of_caches_and_of_untrained_runs_go(
     (untrained[1] / "notes.txt").write_text("mine")
     for folder in untrained[:2]:
         os.utime(folder / "run.json", (old, old))  # the third has just begun
-    cache, known = (
-        tmp_path / "cache",
-        ["drawn-0123456789abcdef.npz", f"runs/{'a' * 32}.index", f"digests/{'b' * 32}.json"],
-    )
+    cache, digest = tmp_path / "cache", "0123456789abcdef"
+    known = [f"drawn-{digest}.npz", *(f"{name}/{digest * 2}.json" for name in ("digests", "tars"))]
+    known += [str(_index_path(b"").relative_to(cache))]
     others = ["notes.txt", "runs/notes.index", "weights/0123.safetensors"]
     for name in (*known, *others):
         (cache / name).parent.mkdir(parents=True, exist_ok=True)

@@ -46,9 +46,10 @@ _TEMPORARY_FOLDER = re.compile(r"\.\d\d-\d\d-\d\d-[0-9a-f]{6}")
 _TEMPORARY_FILE = re.compile(r"\..+\.[0-9a-f]{6}")
 _CACHES = (
     (".", re.compile(r"drawn-[0-9a-f]{16}\.npz")),
-    ("runs", re.compile(r"[0-9a-f]{32}\.index")),
+    ("runs", re.compile(r"[0-9a-f]{8}\.index")),
     ("digests", re.compile(r"[0-9a-f]{32}\.(json|digests)")),
     ("pixels", re.compile(r"[0-9a-f]{32}\.(pixels|json|lock|tmp)")),
+    ("tars", re.compile(r"[0-9a-f]{32}\.json")),
     ("features", re.compile(r"[\w.-]+\.safetensors")),
 )
 """Folders in the cache folder, and the names of recomputable files in them; any other file stays."""

@@ -34,9 +34,9 @@ COMMANDS = {
     "calibrate": "Calibrate a run: its probabilities, thresholds for costs or a recall, sets with a stated coverage",
     "export": "Export a run's network for use outside Copycat, or as a web page, with a model card and a script",
     "app": "Serve a web page that classifies images with runs side by side, until Ctrl-C",
-    "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
     "serve": "Serve an HTTP endpoint that classifies images, and the app on top of it, until Ctrl-C",
     "board": "Serve TensorBoard for runs, until Ctrl-C",
+    "clean": "Show what can be removed from a folder of runs, with sizes; remove it with --yes",
 }
 """Each command with its line in the help, in the order of the help; its file in this package has its name."""
 PAPER_FORMS = ("latex", "markdown")

@@ -23,7 +23,8 @@ def run(words: Sequence[str]) -> int:
 
     parser = make_parser("clean")
     add = parser.add_argument
-    add("folder", type=Path, nargs="?", default=OUTPUTS, metavar="FOLDER", help="a folder of runs, or a sweep")
+    folder_help = f"a folder of runs, or a sweep (default: {OUTPUTS})"
+    add("folder", type=Path, nargs="?", default=OUTPUTS, metavar="FOLDER", help=folder_help)
     add("--yes", action="store_true", help="remove what is shown; without it nothing is removed")
     add("--only", action="append", choices=list(KINDS), metavar="KIND", help=f"one of {', '.join(KINDS)}; repeatable")
     keep_help = "keep the checkpoints of the N best trials, or configurations, of a sweep (default: 1)"
