@@ -126,6 +126,7 @@ NO_TORCH = {
     "train seed=-1": "seed: expected a whole number from 0 to 4294967295; got -1",
     "train seed={a:1}": "seed: expected a whole number from 0 to 4294967295; got {",
     "train optimizer.lr={a:1}": "optimizer.lr: expected a number > 0; got {",
+    "train data=folder data.root=. data.memory_mb=0.5": "data.memory_mb: expected a whole number ≥ 0; got 0.5",
     "train data.batch_size={a:1}": "data.batch_size: expected a whole number ≥ 1, or null; got {",
     "train augmentation=pipeline augmentation.transforms={_target_:torch.nn.ReLU}": "expected a list of keys with a",
     "train lr_multipliers=3": r"lr_multipliers: expected patterns with a factor each, as {head.\*: 10}, or null; got 3",

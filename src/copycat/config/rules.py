@@ -274,7 +274,7 @@ RULES: dict[str, Rule] = {
     "data.cat_share": optional(OPEN_FRACTION),
     "data.image_size": optional(integer(1, 8192)),
     "data.max_megapixels": optional(POSITIVE),
-    "data.memory_mb": NOT_NEGATIVE,
+    "data.memory_mb": integer(0),
     "data.cache": BOOLEAN,
     "data.cache_gb": POSITIVE,
     "data.on_unreadable": choice("stop", "skip"),
