@@ -9,6 +9,7 @@ sys.path.insert(0, str(HERE / "_ext"))  # our extensions
 project = "Copycat"
 author = "the Copycat contributors"
 default_role = "code"  # single backticks in docstrings
+smartquotes_action = "De"  # quotes are shown as they are typed
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "reference"]
 exclude_patterns = ["_ext"]
 

@@ -76,7 +76,7 @@ def _describe_parser(parser: argparse.ArgumentParser) -> Iterable[str]:
     for action in parser._actions:
         words = [formatter._metavar_formatter(action, action.dest)(1)[0]] if action.nargs != 0 else []
         names = ", ".join(" ".join([flag, *words]) for flag in action.option_strings) or words[0]
-        yield f"````{{option}} {names}\n{(action.help or '').replace('|', chr(92) + '|')}\n````\n"
+        yield f"````{{option}} {names}\n{_escape(action.help or '').replace('|', chr(92) + '|')}\n````\n"
 
 
 def describe_keys() -> Iterable[str]:
@@ -98,7 +98,7 @@ def describe_keys() -> Iterable[str]:
             if not option.summary:
                 raise ExtensionError(f"{option.file}: expected a comment in its first line, which says what it is.")
             mark = " (default)" if option.name == default else ""
-            yield f"| `{option.name}`{mark} | {option.summary} |{f' {_code(option.target)} |' * has_class}"
+            yield f"| `{option.name}`{mark} | {_escape(option.summary)} |{f' {_code(option.target)} |' * has_class}"
         yield ""
         defined: dict[str, list[tuple[str, Key]]] = {}
         for main in read_main() if group == "data" else ():
@@ -127,10 +127,16 @@ def _describe_key(
     accepted = rule.words if rule else "keys of its class; null leaves it out" if is_node else "what its class takes"
     shown = ", ".join(_code(default) + _of(options, len(defaults)) for default, options in defaults.items())
     meaning = "; ".join(comment + _of(options, len(meanings)) for comment, options in meanings.items())
-    meaning = re.sub(r"\b(true|false|null)\b(?=[:;, ])", r"`\1`", f"{meaning.removesuffix('.')}.")
+    meaning = re.sub(r"\b(true|false|null)\b(?=[:;, ])", r"`\1`", f"{_escape(meaning).removesuffix('.')}.")
     meaning = meaning[0].upper() + meaning[1:]
     default = f":default: {shown}\n" if shown else ""
     yield f"````{{confval}} {name}\n:type: {accepted}\n{default}\n{meaning} Source: `{files}`\n````\n"
+
+
+def _escape(text: str) -> str:
+    """Return a text as Markdown, without emphasis and with flags as code."""
+    found = re.compile(r"(?P<code>`[^`]*`)|(?<![\w-])(?P<flag>--[a-z][\w-]*)|(?P<mark>[*_])")
+    return found.sub(lambda at: at["code"] or (f"`{at['flag']}`" if at["flag"] else f"\\{at['mark']}"), text)
 
 
 def _of(options: list[str], variants: int) -> str:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -124,6 +125,15 @@ def test_every_configuration_key_and_option_is_in_the_reference(site: Path, page
     text = (site / "reference" / "configuration.html").read_text()
     for file in [*CONF.rglob("*/*.yaml"), *(ROOT / "experiments").glob("*.yaml")]:
         assert f">{file.stem}</span>" in text, file
+
+
+def test_comments_are_shown_as_they_are_written(site: Path) -> None:
+    shown = [
+        re.sub(r"<[^>]+>", "", (site / f"reference/{name}.html").read_text()) for name in ("configuration", "commands")
+    ]
+    for comment in (r"as patient or '(.*)_\d+'", "as copycat data check --deep:", "none: a value for each class"):
+        assert comment in unescape(shown[0])
+    assert "of --deep: the page with thumbnails" in unescape(shown[1])
 
 
 def test_every_public_name_with_its_methods_is_in_the_reference(site: Path, pages: dict[Path, SitePage]) -> None:

@@ -89,12 +89,12 @@ class Sweep:
 
     @property
     def objectives(self) -> Mapping[str, str]:
-        """Return the direction of each objective: `minimize` or `maximize`."""
+        """Return `minimize` or `maximize` for each objective."""
         return dict(self._file.objectives)
 
     @property
     def trials(self) -> Table:
-        """Return the trials from the best on: number, status, values of what varies, objectives and metrics."""
+        """Return the trials from the best on, with number, status, values of what varies, objectives and metrics."""
         rows = read_trial_rows(self.folder, self._file)
         return Table(rows, objectives=self._file.objectives)
 
