@@ -193,7 +193,7 @@ def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch:
         network_of(f"model={package}", "model.name=smal")
     with pytest.raises(UserError, match=r"^model.name: expected a value; got none"):
         network_of(f"model={package}")
-    with pytest.raises(UserError, match=r"^model.name: expected a word of letters"):
+    with pytest.raises(UserError, match=r"^model.name: expected a name of letters"):
         network_of(f"model={package}", "model.name=hf-hub:a/b")
     monkeypatch.setattr("copycat.config.extras.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"^model={package}: expected {package}; it is not installed. Type pip install"):

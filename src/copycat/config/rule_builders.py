@@ -77,7 +77,7 @@ def optional(rule: Rule) -> Rule:
 
 
 BOOLEAN = Rule(words="true or false", allows=lambda v: isinstance(v, bool))
-TEXT = Rule(words="a word", allows=lambda v: isinstance(v, str) and v != "")
+TEXT = Rule(words="a non-empty string", allows=lambda v: isinstance(v, str) and v != "")
 ANY_NUMBER = number(lambda _: True, "")
 POSITIVE = number(lambda v: v > 0, "> 0")
 NOT_NEGATIVE = number(lambda v: v >= 0, "≥ 0")

@@ -96,7 +96,7 @@ def metric_rules(measured: tuple[str, ...] = ()) -> Mapping[str, Rule]:
     }
 
 
-KEY_MAPPING = Rule(words="keys, each with words as on the command line", allows=lambda v: isinstance(v, Mapping))
+KEY_MAPPING = Rule(words="keys, each with values as on the command line", allows=lambda v: isinstance(v, Mapping))
 NODE = Rule(words="keys with a _target_", allows=lambda v: isinstance(v, Mapping) and "_target_" in v)
 
 
@@ -246,7 +246,7 @@ RULES: dict[str, Rule] = {
     "model.weights": optional(TEXT),
     "model.backbone_size": optional(integer(32, 1024)),
     "model.name": Rule(
-        words="a word of letters, digits, '.', '-' and '_', as resnet18",
+        words="a name of letters, digits, '.', '-' and '_', as resnet18",
         allows=lambda v: isinstance(v, str) and re.fullmatch(r"[\w.-]+", v) is not None,
     ),
     "model.package": choice("timm", "torchvision"),

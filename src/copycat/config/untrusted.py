@@ -188,6 +188,6 @@ def _check_place(key: str, value: Any, *, ours: str) -> None:
             is_safe = not is_text or any(form.fullmatch(value) for form in (_IN_RUN, _METRIC, _WORD))
         if not is_safe:
             raise UserError(
-                f"{key}: expected a word, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not"
+                f"{key}: expected a name, or a path that starts with {{run}}; got {value!r:.80}, and this folder is not"
                 " signed by you. Write {run}/NAME."
             )

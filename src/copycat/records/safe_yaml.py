@@ -79,7 +79,7 @@ def _scalar(event: events.ScalarEvent, line: int) -> Any:
         return event.value
     make = _CONSTRUCTORS.get(tag)
     if make is None or len(event.value) > MAX_DIGITS:
-        raise ValueError(f"line {line}: expected a word, number, switch or null; got {event.value!r:.80}")
+        raise ValueError(f"line {line}: expected a string, number, boolean or null; got {event.value!r:.80}")
     try:
         return make(_CONSTRUCTOR, yaml.ScalarNode(tag, event.value))
     except (ValueError, KeyError, OverflowError) as error:
