@@ -266,7 +266,7 @@ NO_TORCH = {
     "inspect -m": "-m: no such flag",
 }
 TORCH_TOO = {
-    "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats`",
+    "train data=cats data.root=nowhere": "Get it by `copycat data fetch cats nowhere`",
     "train +optimizer.mometum=0.5": "takes dampening, .* got 'mometum'. Did you mean optimizer.momentum?",
     "train +trainer.max_stpes=5": "Did you mean trainer.max_steps?",
     "train trainer.channels_last=true": "channels_last=true: expected a network that trains convolutions .*got MLP",

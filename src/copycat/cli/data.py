@@ -97,7 +97,7 @@ def run(words: Sequence[str]) -> int:
 def _fetch(arguments: argparse.Namespace) -> None:
     from copycat.data.sources.download import fetch_cats
 
-    folder = arguments.folder or Path(os.environ.get("COPYCAT_DATA") or "data")
+    folder = expand_home(arguments.folder or os.environ.get("COPYCAT_DATA") or "data")
     for file in fetch_cats(folder):
         print_line(file)
 

@@ -27,7 +27,7 @@ RESULT_SUFFIXES = (".json", ".measured.json")
 def cache_folder() -> Path:
     """Return the folder for recomputable data, which may not exist yet: COPYCAT_CACHE, else the system's for caches."""
     if named := os.environ.get("COPYCAT_CACHE"):
-        return Path(named)
+        return expand_home(named)
     import platformdirs  # its import takes longer than reporting a mistyped word
 
     return platformdirs.user_cache_path("copycat")

@@ -58,7 +58,7 @@ def test_without_a_root_the_folder_is_copycat_data_and_else_data(
 
 def test_a_missing_second_file_is_named(standin: Path) -> None:
     (standin / "test_catvnoncat.h5").unlink()
-    with pytest.raises(UserError, match=r"no test_catvnoncat\.h5 in .*copycat data fetch cats"):
+    with pytest.raises(UserError, match=rf"no test_catvnoncat\.h5 in .*copycat data fetch cats {standin}`"):
         Cats(root=str(standin)).load()
 
 

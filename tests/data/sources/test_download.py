@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
+from copycat.config.places import cache_folder
 from copycat.data.sources import download
 from copycat.data.sources.download import fetch_cats
 from tests.support.commands import call_copycat
@@ -92,11 +93,18 @@ def test_both_files_arrive_whole_and_nothing_else_is_left(server: Server, tmp_pa
     assert read_files(tmp_path / "new" / "data") == server.files
 
 
-def test_an_empty_variable_names_no_folder(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COPYCAT_DATA", "")
+@pytest.mark.parametrize(("named", "folder"), [("", "work/data"), ("~/cats", "cats")])
+def test_the_variable_names_the_folder_as_for_training(
+    named: str, folder: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COPYCAT_DATA", named)
+    monkeypatch.setenv("COPYCAT_CACHE", "~/cache")
     call_copycat("data", "fetch", "cats")
-    assert read_files(tmp_path / "data") == server.files
+    assert read_files(tmp_path / folder) == server.files
+    assert cache_folder() == tmp_path / "cache"
 
 
 def test_a_connection_cut_twice_goes_on_at_the_byte_where_it_broke(server: Server, tmp_path: Path) -> None:

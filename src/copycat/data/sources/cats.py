@@ -1,6 +1,7 @@
 """Load the lecture's cats: two HDF5 files of 64 x 64 photographs."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Cats:
     def __init__(self, *, root: str | None = None) -> None:
         """Find the folder; nothing is read."""
         self.root = root or os.environ.get("COPYCAT_DATA") or "./data"
+        self._fetch = shlex.join(["copycat", "data", "fetch", "cats", *([root] if root else [])])
 
     def load(self) -> Mapping[str, Part]:
         """Return `train`, 209 images, and `val`, 50; uint8 [N, 3, 64, 64].
@@ -47,9 +49,7 @@ class Cats:
         file = f"{stem}_catvnoncat.h5"
         path = (expand_home(self.root) / file).absolute()
         if not path.is_file():
-            raise UserError(
-                f"data=cats: no {file} in {self.root}. Get it by `copycat data fetch cats`, or set COPYCAT_DATA."
-            )
+            raise UserError(f"data=cats: no {file} in {self.root}. Get it by `{self._fetch}`, or set COPYCAT_DATA.")
         return cached(path, name, lambda: [self._read_part(name, file, stem=stem, count=count)])[0]
 
     def _read_part(self, name: str, file: str, *, stem: str, count: int) -> Part:
@@ -80,9 +80,7 @@ class Cats:
             raise self._error(file, f"expected an HDF5 file with {key}", "a damaged file or another format") from error
 
     def _error(self, file: str, expected: str, got: str) -> UserError:
-        return UserError(
-            f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it anew by `copycat data fetch cats`."
-        )
+        return UserError(f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it anew by `{self._fetch}`.")
 
 
 def _external_feature(h5: h5py.File, key: str) -> str | None:
