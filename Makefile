@@ -1,4 +1,4 @@
-# make demo: set up, and train the default job.   make test: set up, and check what changes before a commit.
+# make demo: set up, and train the default run.   make test: set up, and check what changes before a commit.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE    # or each process would compile the package 
 .NOTPARALLEL:  # under make -j too: a run must not meet an install half done
 
 help:
-	@echo "make demo      set up, and train the default job on data that ships with the package"
+	@echo "make demo      set up, and train the default run on images that Copycat draws"
 	@echo "make test      set up, and check before a commit: ruff, mypy, import-linter and the fast tests"
 	@echo "make test-all  the same, and every other test: CI runs it"
 	@echo "make test-matrix  a part of the tests with other packages: test-newest, test-lowest and test-torchvision"
