@@ -134,7 +134,7 @@ def test_a_logger_that_cannot_be_closed_fails_the_run(how: str, tiny: Path, tmp_
 def test_a_logger_that_cannot_purge_is_named_once(how: str, tiny: Path, tmp_path: Path) -> None:
     logger = f"+logger.forward._target_={__name__}.ForwardLogger"
     said = resume_as_killed(how, run(how, logger, data=tiny, at=tmp_path))
-    warning = "ForwardLogger cannot resume: it starts anew. metrics.csv and TensorBoard resume."
+    warning = "ForwardLogger cannot resume: it starts again. metrics.csv and TensorBoard resume."
     assert sum(line.endswith(warning) for line in said) == 1
 
 

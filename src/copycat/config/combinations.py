@@ -238,7 +238,7 @@ def _find_sampler_conflicts(config: Config) -> Iterator[str]:
     if data.get("sampler") is None:
         return
     if data.get("shuffle") is False:
-        yield "data.sampler=balanced: expected data.shuffle=true or null, as each epoch is drawn anew; got false."
+        yield "data.sampler=balanced: expected data.shuffle=true or null, as each epoch has a new draw; got false."
     if is_multi_label(data):
         yield (
             "data.sampler=balanced: expected images of one class each, as one image may balance several classes"

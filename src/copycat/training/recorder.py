@@ -102,7 +102,7 @@ class RunRecorder:
                     logger.purge(resumes_at)
                 else:
                     notify(
-                        f"{type(logger).__name__} cannot resume: it starts anew. metrics.csv and TensorBoard resume."
+                        f"{type(logger).__name__} cannot resume: it starts again. metrics.csv and TensorBoard resume."
                     )
         reserve(self.folder)
         if write is not None:

@@ -80,7 +80,9 @@ class Cats:
             raise self._error(file, f"expected an HDF5 file with {key}", "a damaged file or another format") from error
 
     def _error(self, file: str, expected: str, got: str) -> UserError:
-        return UserError(f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it anew by `{self._fetch}`.")
+        return UserError(
+            f"data=cats: {Path(self.root) / file}: {expected}; got {got}. Get it again by `{self._fetch}`."
+        )
 
 
 def _external_feature(h5: h5py.File, key: str) -> str | None:

@@ -34,7 +34,7 @@ HAS_KNOWN_PARTS = optuna.__version__.startswith("5.0.")
 MAX_OUTAGE = 600.0
 """Seconds that a database may be unreachable before a sweep gives up."""
 TRIES = 5
-REMEDY = "Move it away, and type the same again: the study is made anew from the folders of the trials."
+REMEDY = "Move it away, and type the same again: the study is made again from the folders of the trials."
 
 log = logging.getLogger(__name__)
 
