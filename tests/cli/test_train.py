@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from copycat.config.places import CONF
 from tests.support.commands import call_copycat, run_copycat
 
 
@@ -26,6 +28,11 @@ def test_the_help_of_train_names_every_group_and_how_to_type(tmp_path: Path) -> 
         "scheduler",
     ):
         assert f"\n{group}: " in answer.stdout
+    keys = answer.stdout.partition("Keys of a sweep")[2]
+    for group in ("hydra/launcher", "hydra/sweeper/sampler", "hydra/sweeper/pruner"):
+        options = {file.stem for file in (CONF / group).glob("*.yaml")} - {"none"}
+        assert f"  {group}=" in keys
+        assert {option for option in options if not re.search(rf"\b{option}\b", keys)} == set()
     assert "copycat train model=deep optimizer=adam optimizer.lr=1e-3" in answer.stdout
     assert os.listdir(tmp_path) == []
 
