@@ -146,8 +146,9 @@ def test_images_of_every_kind_have_the_probabilities_of_the_command(
 @pytest.mark.parametrize(
     ("image", "line"),
     [
-        ("nowhere.png", r"nowhere\.png: expected an image; No such file"),
+        ("nowhere.png", r"nowhere\.png: expected an image; got none: No such file"),
         (np.zeros((8, 8, 3)), r"expected uint8 images, arrays \[H, W, 3\].*; got float64 \[8, 8, 3\]\."),
+        (torch.zeros(3, 8, 9, dtype=torch.bfloat16), r"tensors \[3, H, W\]; got bfloat16 \[3, 8, 9\]\."),
         (np.zeros((0, 8, 3), np.uint8), "expected images with pixels; got one of 8×0"),
         (7, "expected paths, PIL images, arrays or tensors; got int"),
     ],

@@ -84,16 +84,16 @@ def _to_input(image: Any, predictor: Predictor) -> Tensor:
         try:
             return decode(Path(image), size=predictor.size, fit=predictor.fit, max_pixels=predictor.max_pixels)
         except UnreadableImage as error:
-            raise UserError(f"{error.path}: expected an image; {error.reason}.") from error
-    if isinstance(image, Tensor):
-        image = image.detach().cpu().permute(1, 2, 0).numpy() if image.ndim == 3 else image.detach().cpu().numpy()
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f"{error.path}: expected an image; got none: {error.reason}.") from error
+    if isinstance(image, (Tensor, np.ndarray)):
+        kind = str(image.dtype).removeprefix("torch.")
+        if kind != "uint8" or image.ndim != 3 or image.shape[0 if isinstance(image, Tensor) else 2] != 3:
             raise UserError(
                 "predict: expected uint8 images, arrays [H, W, 3] or tensors [3, H, W];"
-                f" got {image.dtype} {list(image.shape)}."
+                f" got {kind} {list(image.shape)}."
             )
-        image = Image.fromarray(image)
+        array = image.detach().cpu().permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
+        image = Image.fromarray(array)
     if not isinstance(image, Image.Image):
         raise UserError(f"predict: expected paths, PIL images, arrays or tensors; got {type(image).__name__}.")
     if not all(image.size):

@@ -47,7 +47,7 @@ class Example:
         try:
             return self.content.read_bytes()
         except OSError as error:
-            raise UserError(f"{self.name}: expected an image; {error.strerror}.") from error
+            raise UserError(f"{self.name}: expected an image; got none: {error.strerror}.") from error
 
 
 def find_examples(opened: Opened, *, max_pixels: int) -> Sequence[Example]:
