@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import copycat
 from copycat import Run, UserError
 from tests.support.commands import run_copycat
+from tests.support.locks import hold_lock
 
 
 def overrides(tiny: Path, at: Path) -> list[str]:
@@ -173,6 +174,22 @@ def test_a_run_is_extended_and_rerun_to_the_same_bits(run: Run, tmp_path: Path) 
     assert len(repr(found)) < 2000  # a notebook shows it
     with pytest.raises(UserError, match="expected a run that stopped"):
         run.resume()
+
+
+def test_a_run_shows_what_became_of_its_folder_since_it_was_loaded(run: Run, tmp_path: Path) -> None:
+    loaded = copycat.load_run(shutil.copytree(run.folder, tmp_path / "run"))
+    longer = loaded.resume(max_epochs=6)
+    assert (loaded.final, loaded.config) == (longer.final, longer.config)
+    assert not loaded.rerun().comparison.differences
+    completed = (loaded.folder / "run.json").read_text()
+    (loaded.folder / "run.json").write_text(completed.replace('"completed"', '"running"'))
+    watched = copycat.load_run(loaded.folder)
+    with hold_lock(loaded.folder):
+        assert watched.status == "running"
+        (loaded.folder / "run.json").write_text(completed)
+    assert watched.status == "completed"
+    loaded.folder.rename(tmp_path / "moved")
+    assert watched.status == "completed"
 
 
 def test_a_mistake_is_the_line_of_the_command() -> None:

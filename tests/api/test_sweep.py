@@ -45,6 +45,16 @@ def test_a_sweep_whose_trials_all_violate_a_constraint_has_no_best(tmp_path: Pat
         sweep.best()
 
 
+def test_a_sweep_that_was_loaded_as_it_ran_shows_its_end(tmp_path: Path) -> None:
+    folder = write_sweep_folder(tmp_path, [make_trial(0, {"seed": 0}, 0.1)], space={"seed": "0"})
+    ended = (folder / "sweep.json").read_text()
+    (folder / "sweep.json").write_text(ended.replace('"completed"', '"running"'))
+    sweep = copycat.load_sweep(folder)
+    assert sweep.status == "running"
+    (folder / "sweep.json").write_text(ended)
+    assert sweep.status == "completed"
+
+
 def test_a_sweep_iterates_over_the_runs_that_exist_by_number(sweep: Sweep, tmp_path: Path) -> None:
     assert [run.folder for run in sweep] == [sweep.folder / str(number) for number in range(4)]
     kept = shutil.copytree(sweep.folder, tmp_path / "kept")

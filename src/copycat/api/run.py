@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -14,8 +15,9 @@ from copycat.config.overrides import as_words
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.deploy.arguments import check_views
-from copycat.records.lock import current_status
+from copycat.records.lock import KILLED, current_status
 from copycat.records.metrics_csv import read_history
+from copycat.records.run_folder import MANIFEST
 from copycat.records.run_loader import check_has_weights, open_recorded, open_run
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from copycat.api.images import ImageInput, Predictions
+    from copycat.records.run_loader import Opened
     from copycat.reruns.rerun import Rerun
 
 PathInput: TypeAlias = str | os.PathLike[str]
@@ -67,12 +70,25 @@ class Run:
 
     def __init__(self, folder: PathInput) -> None:
         """Read configuration and manifest; nothing is built yet. As `load_run`."""
-        self._opened = open_recorded(Path(folder))
+        self._folder = Path(folder)
+        self._written, self._last_opened = self._manifest_time(), open_recorded(self._folder)
 
     @property
     def folder(self) -> Path:
         """Return the folder."""
-        return self._opened.user_path
+        return self._folder
+
+    @property
+    def _opened(self) -> "Opened":
+        """Return the content of the folder, read again where the run has ended or was resumed since."""
+        if (written := self._manifest_time()) not in (None, self._written):
+            self._written, self._last_opened = written, open_recorded(self.folder)
+        return self._last_opened
+
+    def _manifest_time(self) -> int | None:
+        with suppress(OSError):  # a folder that was moved: what was read of it stays
+            return (self.folder / MANIFEST).stat().st_mtime_ns
+        return None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -87,7 +103,9 @@ class Run:
     @property
     def status(self) -> str:
         """Return `completed`, `failed`, `interrupted`, `pruned`, `running`, or `killed` where its process is gone."""
-        return current_status(self.manifest["status"], self.folder)
+        status = current_status(self.manifest["status"], self.folder)
+        # one that ended between the look at its manifest and that at its lock was not killed
+        return current_status(self.manifest["status"], self.folder) if status == KILLED else status
 
     @property
     def error(self) -> str | None:

@@ -77,10 +77,14 @@ class Sweep:
     """Represent a recorded sweep."""
 
     def __init__(self, folder: PathInput) -> None:
-        """Read sweep.json; trials are read when they are asked for."""
+        """Check sweep.json; it and the trials are read when they are asked for."""
         self.folder = Path(folder)
         check_sweep(self.folder)
-        self._file: SweepFile = read_sweep(self.folder)
+        read_sweep(self.folder)
+
+    @property
+    def _file(self) -> SweepFile:
+        return read_sweep(self.folder)
 
     @property
     def status(self) -> str:
