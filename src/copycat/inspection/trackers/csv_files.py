@@ -32,7 +32,9 @@ class CsvLogger(Tracker):
         return str(self._folder)
 
     def connect(self, run: TrackedRun) -> str:
-        """Return the run's name: files need no id."""
+        """Return the run's name, as files need no id; drop the rows of a resumed run's former end."""
+        if run.run_id is not None and self._path.exists():
+            self._replace([row for row in self._read() if row.get("train/loss")])
         return run.name
 
     def count_sent(self, recorded: int) -> int:
@@ -55,11 +57,14 @@ class CsvLogger(Tracker):
             with self._path.open("a", encoding="utf-8", newline="") as file:
                 csv.DictWriter(file, columns, lineterminator="\n").writerows(texts)
             return
-        texts = [*self._read(), *texts]
+        self._replace([*self._read(), *texts])
+
+    def _replace(self, rows: Sequence[Mapping[str, str]]) -> None:
+        columns = list(dict.fromkeys(name for row in rows for name, text in row.items() if text))
         with replaced_file(self._path) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(texts)
+            writer.writerows(rows)
 
     def _columns(self) -> list[str]:
         if not self._path.exists():
