@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from copycat.config.errors import UserError
+from copycat.records.digests import digest_file
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_recorded, open_run
@@ -13,7 +14,7 @@ from copycat.training.resume import resume
 from copycat.training.train import train
 from tests.support.callbacks import KillCallback, SimulatedKill
 from tests.support.commands import call_copycat
-from tests.support.killed_runs import JOBS, assert_same_folders, train_killable
+from tests.support.killed_runs import JOBS, assert_same_folders, kill_run, train_killable
 from tests.support.parameters import mark_slow
 from tests.support.run_folders import change_config
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -60,6 +61,41 @@ def test_a_run_that_was_killed_as_it_began_to_train_on_is_resumed_as_any_other(t
     assert not (folder / "weights.safetensors").exists()
     assert resume(open_run(folder), notify=lambda line: None).status == "completed"
     assert_same_folders(folder, reference)
+
+
+@pytest.mark.parametrize("more", [{}, {"trainer.max_epochs": 3}])
+def test_an_extension_that_was_killed_before_it_was_recorded_begins_again(
+    more: dict[str, int], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["callbacks=default", "logger=none", "trainer.max_epochs=2"]  # classes of Copycat: the signature is void
+    folder = train_tiny(*words, data=tiny, at=tmp_path).folder
+
+    def die(*_: object) -> None:
+        raise SimulatedKill
+
+    with monkeypatch.context() as patched:
+        patched.setattr("copycat.training.resume.write_manifest", die)
+        with pytest.raises(SimulatedKill):
+            resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 3})
+    assert read_manifest(folder)["status"] == "completed"
+    assert resume(open_run(folder), notify=lambda line: None, more=more).status == "completed"
+    assert read_manifest(folder)["request"]["config_digest"] == digest_file(folder / "config.yaml")
+    assert not rerun(open_recorded(folder), notify=lambda line: None).comparison.differences
+    assert len(read_history(folder)) == 3
+
+
+def test_a_run_that_was_killed_after_it_had_stopped_early_does_not_train_on(tiny: Path, tmp_path: Path) -> None:
+    early = ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"]
+    folder = kill_run(tiny, tmp_path, *early, "callbacks.last.every_n_steps=1", after=("end", 8))
+    with pytest.raises(UserError, match=r"expected a run of all its 3 epochs; it stopped early, after 2\.$"):
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 4})
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
+
+
+def test_a_stopped_run_that_has_the_requested_epochs_is_to_be_resumed_without_them(tiny: Path, tmp_path: Path) -> None:
+    folder = kill_run(tiny, tmp_path, after=("batch", 6))
+    with pytest.raises(UserError, match=rf"got 3\. Type copycat resume {folder}, which trains all 3\.$"):
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 3})
 
 
 def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_path: Path) -> None:

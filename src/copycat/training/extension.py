@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +58,17 @@ def extend_run(opened: Opened, more: More, *, notify: Notify) -> Opened:
     return with_changes(opened, longer, [f"{key}={'null' if value is None else value}" for key, value in more.items()])
 
 
+def before_extension(opened: Opened, more: More, *, epochs: int) -> Opened:
+    """Return a run without an extension that its config.yaml has and its run.json has not.
+
+    The number of epochs that was requested before is that of a completed run, else the `epochs` that it trained.
+    """
+    results = opened.manifest["results"]
+    former = {EPOCHS: results.get("ended_early", {}).get("max_epochs", results.get("epochs", epochs)), TIME: None}
+    trainer = {**opened.config["trainer"], **{key.partition(".")[2]: former[key] for key in more}}
+    return replace(opened, config={**opened.config, "trainer": trainer})
+
+
 def with_changes(opened: Opened, config: dict[str, Any], words: Sequence[str]) -> Opened:
     """Return the run with a changed configuration, recorded as if it had been requested by these words too."""
     request = opened.manifest["request"]
@@ -75,12 +87,13 @@ def _check_epochs(opened: Opened, epochs: Any, *, notify: Notify) -> None:
     """Check that a run can be extended to so many epochs, and report the settings that stay."""
     config, results = opened.config, opened.manifest["results"]
     before, trained = config["trainer"]["max_epochs"], results.get("epochs", 0)
+    is_completed = opened.manifest["status"] == "completed"
     if epochs <= before:
-        raise UserError(f"{EPOCHS}: expected more than the run's {before}; got {epochs}.")
-    if opened.manifest["status"] == "completed" and trained < before and "ended_early" not in results:
-        raise UserError(
-            f"{opened.folder}: expected a run of all its {before} epochs; it stopped early, after {trained}."
-        )
+        again = f" Type copycat resume {quote(str(opened.user_path))}, which trains all {before}."
+        hint = again if epochs == before and not is_completed else ""
+        raise UserError(f"{EPOCHS}: expected more than the run's {before}; got {epochs}.{hint}")
+    if is_completed and trained < before and "ended_early" not in results:
+        raise stopped_early(opened, before, trained)
     for name, node in (config["callbacks"] or {}).items():
         if node and is_option(node["_target_"], "callbacks", "swa"):
             raise UserError(
@@ -93,6 +106,11 @@ def _check_epochs(opened: Opened, epochs: Any, *, notify: Notify) -> None:
             )
         if key.rpartition(".")[2] in TOTAL_KEYS:
             notify(f"{key} stays {value}, as the run began with it")
+
+
+def stopped_early(opened: Opened, planned: int, trained: int) -> UserError:
+    """Return the error for a run that early stopping ended before its planned epochs: a longer one has no more."""
+    return UserError(f"{opened.folder}: expected a run of all its {planned} epochs; it stopped early, after {trained}.")
 
 
 def _check_time(opened: Opened, time: Any) -> None:

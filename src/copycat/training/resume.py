@@ -25,7 +25,17 @@ from copycat.records.run_folder import CONFIG, release, write_manifest
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.components import RunComponents, build_components
-from copycat.training.extension import EPOCHS, NOTHING_MORE, TIME, More, extend_run, with_changes, write_extended
+from copycat.training.extension import (
+    EPOCHS,
+    NOTHING_MORE,
+    TIME,
+    More,
+    before_extension,
+    extend_run,
+    stopped_early,
+    with_changes,
+    write_extended,
+)
 from copycat.training.joined import log_name, share_result, share_work
 from copycat.training.launch import launch, name_folder
 from copycat.training.lightning_internals import Position
@@ -50,6 +60,8 @@ class ResumePoint:
     position: Position
     checkpoint: Path | None
     """None: restart from the beginning."""
+    has_finished: bool = False
+    """Whether training ended there, after its last epoch or early."""
 
 
 def resume(
@@ -71,9 +83,11 @@ def resume(
         LockedError: where it is still running.
     """
     folder = opened.user_path
-    _check_config(opened)
+    if cut_off := _check_config(opened):
+        opened, more = before_extension(opened, cut_off, epochs=_count_rows(opened.folder)), {**cut_off, **more}
     completed = opened.manifest["status"] == "completed"
     ended_early = opened.manifest["results"].get("ended_early")
+    planned: int = opened.config["trainer"]["max_epochs"]
     if more:
         opened = extend_run(opened, more, notify=notify)
     elif completed and ended_early:
@@ -93,6 +107,7 @@ def resume(
         "extra_loggers": extra_loggers,
         "limits": limits,
         "more": more,
+        "planned": planned,
         "recorded": recorded,
     }
     if needs_launch(trainer):
@@ -100,18 +115,21 @@ def resume(
     return _resume_on_rank(opened, **settings)
 
 
-def _check_config(opened: Opened) -> None:
-    """Refuse a changed config.yaml, which the resumed run would record as its own."""
+def _check_config(opened: Opened) -> More:
+    """Refuse a changed config.yaml, which the resumed run would record as its own.
+
+    Return the values of an extension that was killed, or found the disk full, before run.json recorded it too.
+    """
     path, request = opened.folder / CONFIG, opened.manifest["request"]
     if digest_file(path) == request["config_digest"] or not isinstance(request.get("config_keys"), dict):
-        return
-    # a process that was killed while it wrote may have changed what a resume changes
-    changed = [key for key in changed_keys(opened.config, request["config_keys"]) if key not in RESUMED_KEYS]
-    if changed:
+        return NOTHING_MORE
+    changed = changed_keys(opened.config, request["config_keys"])
+    if refused := [key for key in changed if key not in RESUMED_KEYS]:
         raise UserError(
             f"{opened.user_path / CONFIG}: expected the configuration that the run recorded; changed since:"
-            f" {one_of(changed)}. Restore it, or train another run."
+            f" {one_of(refused)}. Restore it, or train another run."
         )
+    return {key: opened.config["trainer"].get(key.partition(".")[2]) for key in (EPOCHS, TIME) if key in changed}
 
 
 def on_devices(opened: Opened, devices: int | None, *, notify: Notify) -> Opened:
@@ -137,8 +155,9 @@ def _resume_on_rank(
     extra_loggers: MakeLoggers,
     limits: Limits,
     more: More,
+    planned: int,
 ) -> RunResult:
-    """Resume as one of the ranks, or alone."""
+    """Resume as one of the ranks, or alone; `planned` epochs were requested before `more`."""
     config, folder, signals = opened.config, opened.folder, SignalHandler()
     ranks = make_ranks(config["trainer"])
     notify = notify if ranks.is_first else (lambda _: None)
@@ -170,6 +189,8 @@ def _resume_on_rank(
                     f"{folder}: expected the checkpoint of its last epoch; {wrong or 'it is of another'}."
                     f" Type copycat rerun {quote(str(folder))}, which trains it again."
                 )
+            if EPOCHS in more and point.has_finished and point.position.epoch < planned:
+                raise stopped_early(opened, planned, point.position.epoch)
             for line in lines:
                 notify(line)
             return point.position.epoch, point.position.batch, str(point.checkpoint or "")
@@ -247,7 +268,7 @@ def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint
         if not path.exists():
             continue
         if wrong := damage(path):
-            notify(f"{path}: expected a whole checkpoint; {wrong}. ")
+            notify(f"{path}: expected a whole checkpoint; {wrong}. Resuming from before.")
             continue
         state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
         if state is None:
@@ -256,7 +277,7 @@ def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint
         if _count_rows(opened.folder) < position.epoch:
             notify(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
             continue
-        yield ResumePoint(position, path)
+        yield ResumePoint(position, path, has_finished=state["finished"])
 
 
 def _count_rows(folder: Path) -> int:
