@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.errors import UserError
 from copycat.records import lock
 from copycat.records.lock import LockedError, current_status, is_locked, locked
 from tests.support.locks import HOLD, hold_lock
@@ -42,6 +43,13 @@ def test_nothing_that_lies_there_as_a_lock_is_waited_for(tmp_path: Path) -> None
     began = time.monotonic()
     is_locked(tmp_path)
     assert time.monotonic() - began < 1
+
+
+def test_a_folder_that_takes_no_lock_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")  # as a read-only folder, which root may write to
+    line = r"/run: expected a folder to write to; Not a directory\.$"
+    with pytest.raises(UserError, match=line), locked(tmp_path / "run"):
+        pass
 
 
 def test_a_lock_that_its_last_holder_removes_meanwhile_is_taken_anew(

@@ -34,10 +34,18 @@ class LockedError(UserError):
 
 @contextmanager
 def locked(folder: Path, *, of: str = "run") -> Iterator[None]:
-    """Hold the lock of a run folder or sweep folder; raise a LockedError where another process holds it."""
+    """Hold the lock of a run folder or sweep folder.
+
+    Raises:
+        LockedError: where another process holds it.
+        UserError: where the folder cannot be written to.
+    """
     file, whole = folder / FILE, folder.resolve()
     with _guard:
-        release = _acquire(file)
+        try:
+            release = _acquire(file)
+        except OSError as error:
+            raise UserError(f"{folder}: expected a folder to write to; {error.strerror}.") from error
         if release is None:
             raise LockedError(f"{folder}: expected a {of} that stopped; it is still running.")
         _held.add(whole)
