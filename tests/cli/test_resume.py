@@ -22,6 +22,17 @@ def test_images_that_have_moved_are_named_by_their_folder(
     assert capsys.readouterr().err == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "end"),
+    [("max_epochs=9", "Did you mean trainer.max_epochs=9?\n"), ("seed=9", "Type copycat resume --help.\n")],
+)
+def test_a_key_that_no_resume_takes_is_one_line(
+    word: str, end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_copycat("resume", tmp_path, word, status=2)
+    assert capsys.readouterr().err.endswith(f"; got '{word}'. {end}")
+
+
 def test_a_sweep_resumes_on_its_images_from_any_directory(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

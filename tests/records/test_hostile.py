@@ -154,6 +154,12 @@ def test_what_is_no_plain_file_is_refused_by_commands_that_only_look(
         assert hostile.says in line
 
 
+def test_the_copy_of_a_folder_with_a_hard_link_can_be_typed(strangers: Path, tmp_path: Path) -> None:
+    spaced = strangers.rename(tmp_path / "my run")
+    (tmp_path / "outside").hardlink_to(spaced / "metrics.csv")
+    assert f"cp -r '{spaced}' FOLDER." in assert_refused(lambda: open_run(spaced), tmp_path)
+
+
 def test_what_a_link_leads_to_is_not_shown(strangers: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("epoch,val/loss\n0,secret\n")
     (strangers / "metrics.csv").unlink()

@@ -126,7 +126,7 @@ def _more(text: str) -> tuple[str, Value]:
     if key not in (*RUN_KEYS, *SWEEP_KEYS) or not value:
         words = one_of(f"{name}=MORE" for name in (*RUN_KEYS, *SWEEP_KEYS))
         hint = did_you_mean(key, (*RUN_KEYS, *SWEEP_KEYS), after=f"={value or 'MORE'}")
-        raise argparse.ArgumentTypeError(f"expected {words}; got {text!r}.{hint}".removesuffix("."))
+        raise UserError(f"KEY=MORE: expected one of {words}; got {text!r}.{hint or ' Type copycat resume --help.'}")
     if value == "null":
         return key, None
     for kind in (int, float):

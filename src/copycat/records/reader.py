@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -52,7 +53,7 @@ def check_files(folder: Path) -> None:
         if len(names) < names[0][1]:  # writes would reach the name outside too
             raise UserError(
                 f"{names[0][0]!a}: expected a file of this folder alone; got one with a hard link elsewhere."
-                f" Copy the folder: cp -r {folder} FOLDER."
+                f" Copy the folder: cp -r {quote(str(folder))} FOLDER."
             )
 
 
