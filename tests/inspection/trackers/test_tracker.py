@@ -80,6 +80,17 @@ def test_what_callbacks_measured_is_sent_at_the_end_as_well(tiny: Path, tmp_path
     assert any(name.startswith("optimizer/") for _, names in sent[0] for name in names)
 
 
+@pytest.mark.parametrize("fails", [(), [CALLS_BEFORE_TRAINING]])
+def test_what_callbacks_measured_is_of_its_epoch_where_checkpoints_lie_inside_epochs(
+    fails: list[int], tiny: Path, tmp_path: Path
+) -> None:
+    MemoryTracker.reset(fails=fails)
+    train_tiny(*QUICK[:-1], LOGGER, "data.batch_size=4", "callbacks.last.every_n_steps=3", data=tiny, at=tmp_path)
+    (rows,) = MemoryTracker.rows.values()
+    assert [epoch for epoch, row in rows if "optimizer/weight_norm" in row] == [0, 1, 2]
+    assert len({row["optimizer/weight_norm"] for _, row in rows if "optimizer/weight_norm" in row}) == 3
+
+
 def test_a_tracker_that_stays_away_leaves_a_completed_run_and_a_line(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

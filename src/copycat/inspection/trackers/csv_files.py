@@ -25,6 +25,7 @@ class CsvLogger(Tracker):
         super().__init__(folder, log_model=False)
         self._folder = Path(save_dir)
         self._path = self._folder / "metrics.csv"
+        self._last_step = ""
 
     @property
     def save_dir(self) -> str:
@@ -48,16 +49,20 @@ class CsvLogger(Tracker):
             return [row for row in csv.DictReader(file) if None not in row.values()]  # the last may be cut short
 
     def send(self, rows: Sequence[Row]) -> None:
-        """Append rows, or write the file again where a metric is new."""
+        """Append rows, or write the file again where a metric is new or the last row gets further ones."""
         texts = [{"step": str(step), **{name: repr(float(v)) for name, v in row.items()}} for step, row in rows]
         present = self._columns()
         columns = list(dict.fromkeys([*present, *(name for row in texts for name in row)]))
         self._folder.mkdir(exist_ok=True)  # without parents: a deleted run folder is not created again
-        if columns == present:
+        is_of_last_row, self._last_step = texts[0]["step"] == self._last_step, texts[-1]["step"]
+        if columns == present and not is_of_last_row:
             with self._path.open("a", encoding="utf-8", newline="") as file:
                 csv.DictWriter(file, columns, lineterminator="\n").writerows(texts)
             return
-        self._replace([*self._read(), *texts])
+        written = self._read()
+        if is_of_last_row:
+            texts[0] = {**written.pop(), **texts[0]}
+        self._replace([*written, *texts])
 
     def _replace(self, rows: Sequence[Mapping[str, str]]) -> None:
         columns = list(dict.fromkeys(name for row in rows for name, text in row.items() if text))

@@ -88,7 +88,7 @@ class Tracker(Logger, ABC):
 
     @abstractmethod
     def send(self, rows: Sequence[Row]) -> None:
-        """Send the metrics of epochs, in ascending order."""
+        """Send the metrics of epochs, in ascending order; the first may be further ones of the last epoch sent."""
 
     @abstractmethod
     def send_image(self, tag: str, content: bytes, step: int) -> None:
@@ -162,11 +162,16 @@ class Tracker(Logger, ABC):
         self._loose |= metrics
 
     def log_scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Add scalars to the row of an epoch that is yet to be logged."""
-        self._scalars.setdefault(step, {}).update(values)
+        """Add scalars to the row of an epoch, which is logged before them where a checkpoint lay inside the epoch."""
+        if step >= self._logged:
+            self._scalars.setdefault(step, {}).update(values)
+        elif step in self._unsent:
+            self._unsent[step].update(values)
+        else:
+            self._attempt(partial(self.send, [(step, values)]))
 
     def log_table(self, tags: Sequence[str], values: NDArray[Any], *, steps: Sequence[int]) -> None:
-        """Add scalars, [epochs, tags], to the rows of epochs that are yet to be logged."""
+        """Add scalars, [epochs, tags], to the rows of epochs."""
         for step, row in zip(steps, values.tolist(), strict=True):
             self.log_scalars(dict(zip(tags, row, strict=True)), step)
 
