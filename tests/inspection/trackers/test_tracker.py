@@ -78,6 +78,8 @@ def test_what_callbacks_measured_is_sent_at_the_end_as_well(tiny: Path, tmp_path
         sent.append([(epoch, sorted(row)) for epoch, row in rows if "train/loss" in row])
     assert sent[0] == sent[1]
     assert any(name.startswith("optimizer/") for _, names in sent[0] for name in names)
+    ((_, final),) = MemoryTracker.ends.values()
+    assert 0 <= final["final/val/ece"] <= 1
 
 
 @pytest.mark.parametrize("fails", [(), [CALLS_BEFORE_TRAINING]])

@@ -176,11 +176,16 @@ class Tracker(Logger, ABC):
             self.log_scalars(dict(zip(tags, row, strict=True)), step)
 
     def write(self, summary: Summary, step: int = 0) -> None:
-        """Send the images of a TensorBoard summary; texts, histograms and curves are for TensorBoard alone."""
+        """Send the images of a TensorBoard summary, and keep its scalars of the final weights for the end.
+
+        Texts, histograms and curves are for TensorBoard alone.
+        """
         for value in summary.value:
             if value.HasField("image"):
                 tag, content = value.tag, value.image.encoded_image_string
                 self._attempt(partial(self.send_image, tag, content, step))
+            elif value.HasField("simple_value"):
+                self._final[value.tag] = value.simple_value
 
     def _send_epochs(self, rows: Sequence[Row]) -> None:
         if new := [(epoch, {**row, **self._unsent.get(epoch, {})}) for epoch, row in rows if epoch >= self._sent]:
