@@ -22,6 +22,16 @@ def test_images_that_have_moved_are_named_by_their_folder(
     assert capsys.readouterr().err == expected
 
 
+def test_the_runs_that_are_named_at_the_end_are_those_beside_a_run_that_was_moved(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["trainer.max_epochs=1", *QUIET, "callbacks=default"]
+    run = train_tiny(*words, data=tiny, at=tmp_path / "runs").folder
+    moved = Path(shutil.move(run, tmp_path / "moved"))
+    call_copycat("resume", moved, "trainer.max_epochs=2")
+    assert capsys.readouterr().out.endswith(f" copycat runs {tmp_path}\n")
+
+
 @pytest.mark.parametrize(
     ("word", "end"),
     [("max_epochs=9", "Did you mean trainer.max_epochs=9?\n"), ("seed=9", "Type copycat resume --help.\n")],

@@ -105,7 +105,10 @@ def _resume_run(arguments: argparse.Namespace) -> int:
         devices=arguments.devices,
     )
     max_epochs = more.get("trainer.max_epochs", opened.config["trainer"].get("max_epochs"))
-    print_outcome(outcome, root=Path(opened.config["output_dir"]), max_epochs=max_epochs)
+    root = Path(opened.config["output_dir"])
+    if not outcome.folder.resolve().is_relative_to(root.resolve()):  # it was moved, or began in another directory
+        root = outcome.folder.parent
+    print_outcome(outcome, root=root, max_epochs=max_epochs)
     return FAILED if outcome.status == "failed" else DONE
 
 
