@@ -52,6 +52,17 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bits(job: str, tiny: Path, tm
     assert killed >= len(places) / 2
 
 
+@pytest.mark.parametrize("after", [("batch", 2), ("epoch", 4)])
+def test_a_run_with_a_limit_of_steps_goes_on_to_the_same_bits(
+    after: tuple[str, int], tiny: Path, tmp_path: Path
+) -> None:
+    words = ["+trainer.max_steps=10", "callbacks.last.every_n_steps=1"]
+    reference = train_killable(tiny, tmp_path, *words).folder
+    folder = kill_run(tiny, tmp_path, *words, after=after)
+    assert resume(open_run(folder), notify=lambda line: None).status == "completed"
+    assert_same_folders(folder, reference, but="loops")
+
+
 def test_a_run_may_be_killed_and_resumed_many_times(tiny: Path, tmp_path: Path) -> None:
     reference = train_killable(tiny, tmp_path, *CNN).folder
     folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 2))

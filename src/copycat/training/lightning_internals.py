@@ -17,6 +17,7 @@ import torch
 from lightning_fabric.utilities import registry
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loops.fit_loop import _FitLoop as FitLoop
+from pytorch_lightning.loops.loop import _Loop
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 from torch import Tensor
 
@@ -178,7 +179,8 @@ def get_position(trainer: pl.Trainer) -> Position:
 def forget_restart(trainer: pl.Trainer) -> None:
     """Clear the restart flag, with which plateau schedulers would not step at the epoch's end."""
     if trainer.fit_loop.restarting:  # it sets that of all loops inside, too
-        trainer.fit_loop.restarting = False
+        # the fit loop's own setter sets it again under max_steps, and all later epochs would be empty
+        _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
 
 
 def set_epoch_progress(loop: FitLoop, completed: int, *, ready: int, started: int, processed: int) -> None:
