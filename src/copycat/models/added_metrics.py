@@ -151,6 +151,9 @@ def _build(name: str, node: Mapping[str, Any], classes: Sequence[str], *, multi_
         multi_label=multi_label,
     )
     assert added.columns  # computed once with the checks of the class, which are slow
+    for module in metric.modules():  # a metric may wrap others
+        if isinstance(module, Metric):
+            module.distributed_available_fn = bool  # False: of several ranks the first computes it, for all
     if hasattr(metric, "validate_args"):
         metric.validate_args = False
     return added
