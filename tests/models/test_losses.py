@@ -406,3 +406,11 @@ def test_a_denominator_is_known_from_the_number_of_images_unless_classes_have_we
     loss = kind(reduction=reduction)
     assert loss.fixed_denominator(3) == loss.denominator(torch.tensor([0, 1, 1]))
     assert kind(reduction=reduction, class_weights=[1.0, 3.0]).fixed_denominator(3) is None
+
+
+@pytest.mark.parametrize("kind", [BCE, BCEWithLogits, MSE, CrossEntropy, Focal, MultiLabel])
+def test_whole_class_weights_give_the_bits_of_the_same_real_ones(kind: Callable[..., Loss]) -> None:
+    logits, label = make_batch(7, size=6, outputs=kind.out_features(2), classes=2)  # type: ignore[attr-defined]
+    label = F.one_hot(label, 2) if kind is MultiLabel else label
+    found, expected = (kind(class_weights=weights)(logits, label) for weights in ([1, 3], [1.0, 3.0]))
+    assert torch.equal(found, expected)

@@ -32,7 +32,7 @@ class Loss(nn.Module, ABC):
     def __init__(self, *, class_weights: Sequence[float] | None = None, reduction: Reduction = "mean") -> None:
         """Register the class weights as a buffer, which is not saved."""
         super().__init__()
-        weights = None if class_weights is None else torch.tensor(class_weights)
+        weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)
         self.reduction = reduction
 
