@@ -15,6 +15,7 @@ from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import print_sweep
 from copycat.tables.query import Query
 from copycat.tables.statistics import Direction
+from tests.support.run_folders import write_run
 from tests.support.sweep_folders import write_trial_folder
 
 LOSS: dict[str, Direction] = {"val/loss": "minimize"}
@@ -40,7 +41,8 @@ def sweep_of(*varies: str, sweeper: str = "grid", trials: int = 6) -> SweepFile:
 
 
 def make_row(number: int, status: str = "completed", loss: float | None = None, **values: Any) -> dict[str, Any]:
-    found = {"trial": number, "status": status, **{key.replace("_", "."): value for key, value in values.items()}}
+    named = {key.replace("_", "."): value for key, value in values.items()}
+    found = {"trial": number, "folder": "", "status": status, **named}
     return found if loss is None else {**found, "val/loss": loss}
 
 
@@ -240,17 +242,26 @@ def test_configurations_that_are_not_distinguishable_from_the_best_are_marked() 
     assert not any(one.is_close for one in group_configurations(single, sweep_of("model", "seed", trials=3)))
 
 
-def test_folds_count_for_less_than_seeds() -> None:
+def count_close(tmp_path: Path, losses: dict[str, list[float]], repeats: list[dict[str, int]]) -> int:
+    """Count the configurations that are marked where four fifths of the images train."""
+    write_run(tmp_path, data={"images": {"train": 160, "val": 40}})
+    rows = [
+        {**make_row(10 * place + at, loss=loss, model=model), **repeat, "folder": str(tmp_path)}
+        for place, (model, each) in enumerate(losses.items())
+        for at, (loss, repeat) in enumerate(zip(each, repeats, strict=True))
+    ]
+    found = group_configurations(rows, sweep_of("model", *repeats[0], trials=len(rows)))
+    return sum(one.is_close for one in found)
+
+
+@pytest.mark.parametrize(("key", "close"), [("seed", 0), ("data.fold", 1), ("data.split_seed", 1)])
+def test_folds_and_hold_outs_count_for_less_than_seeds(key: str, close: int, tmp_path: Path) -> None:
     """Their training images overlap: the same values tell the configurations apart as seeds, and not as folds."""
     losses = {"deep": [0.30, 0.35, 0.33, 0.31], "cnn": [0.34, 0.38, 0.34, 0.35]}
+    assert count_close(tmp_path, losses, [{key: repeat} for repeat in range(4)]) == close
 
-    def is_close(key: str) -> bool:
-        rows = [
-            {**make_row(10 * place + repeat, loss=loss, model=model), key: repeat}
-            for place, (model, each) in enumerate(losses.items())
-            for repeat, loss in enumerate(each)
-        ]
-        return group_configurations(rows, sweep_of("model", key, trials=len(rows)))[1].is_close
 
-    assert not is_close("seed")
-    assert is_close("data.fold")
+def test_the_overlap_of_training_images_is_that_of_all_folds_where_only_some_ran(tmp_path: Path) -> None:
+    losses = {"deep": [0.30, 0.35, 0.33, 0.31], "cnn": [0.32, 0.39, 0.35, 0.35]}
+    repeats = [{"data.fold": fold, "seed": seed} for fold in (0, 1) for seed in (0, 1)]
+    assert count_close(tmp_path, losses, repeats) == 0

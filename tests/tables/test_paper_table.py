@@ -63,7 +63,13 @@ def test_the_command_and_the_api_give_the_same_table(runs: Path, capsys: pytest.
 
 def write_configured(folder: Path, config: dict[str, object], *, loss: float, started: int = 0) -> None:
     overrides = [f"{key}={value}" for key, value in config.items()]
-    write_run(folder, overrides=overrides, final={"val/loss": loss}, started=f"2026-11-24T00:00:{started:02}.000+00:00")
+    write_run(
+        folder,
+        overrides=overrides,
+        final={"val/loss": loss},
+        started=f"2026-11-24T00:00:{started:02}.000+00:00",
+        data={"images": {"train": 3, "val": 1}},
+    )
     nested: dict[str, object] = {"seed": 0, "data": {}, "optimizer": {}}
     for key, value in config.items():
         node = nested
@@ -86,12 +92,13 @@ def test_what_paired_runs_tell_apart_is_not_marked_though_intervals_overlap(tmp_
     assert marks == {("0.1",): (True, False), ("0.2",): (False, False), ("0.3",): (False, True)}
 
 
-def test_folds_that_overlap_tell_less_apart_than_seeds(tmp_path: Path) -> None:
+def test_folds_and_hold_outs_that_overlap_tell_less_apart_than_seeds(tmp_path: Path) -> None:
     losses = {0.1: [0.10, 0.2, 0.30, 0.4], 0.2: [0.11, 0.22, 0.33, 0.41]}
-    for repeat in ("seed", "data.fold"):
+    repeats = ("seed", "data.fold", "data.split_seed")
+    for repeat in repeats:
         write_grid(tmp_path / repeat, losses, repeat)
-    close = [cells_of(tmp_path / repeat)[("0.2",)][0].is_close for repeat in ("seed", "data.fold")]
-    assert close == [False, True]
+    close = [cells_of(tmp_path / repeat)[("0.2",)][0].is_close for repeat in repeats]
+    assert close == [False, True, True]
     notes = make_paper_table(read_run_rows(tmp_path / "data.fold"), PaperRequest()).notes
     assert any("Nadeau and Bengio" in note for note in notes)
 

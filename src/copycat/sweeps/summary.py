@@ -4,12 +4,15 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from copycat.records.reader import read_checked_manifest
 from copycat.sweeps.sweep_file import SweepFile
-from copycat.tables.run_row import RunRow
+from copycat.tables.grouping import measure_overlap
+from copycat.tables.run_row import SPLIT_KEYS, RunRow
 from copycat.tables.statistics import Direction, direction_sign, find_best
 
 _RANKS = {"completed": 0, "pruned": 1, "failed": 2}
@@ -123,9 +126,17 @@ def _with_close(ranked: Sequence[Configuration], sweep: SweepFile) -> list[Confi
         for one in ranked
         if one.trials
     ]
-    folds = {trial.get("data.fold") for one in ranked for trial in one.trials}
-    _, close = find_best(values, direction, overlap=1 / (len(folds) - 1) if len(folds) > 1 else 0.0)
+    _, close = find_best(values, direction, overlap=_overlap([trial for one in ranked for trial in one.trials]))
     return [replace(one, is_close=place in close) for place, one in enumerate(ranked)]
+
+
+def _overlap(trials: Sequence[RunRow]) -> float:
+    """Return the number of validation images by that of training images, where the split varies; else 0."""
+    if len({tuple(trial.get(key) for key in SPLIT_KEYS) for trial in trials}) > 1:
+        for trial in trials:
+            with suppress(OSError, ValueError):  # run.json may have been removed
+                return measure_overlap(read_checked_manifest(Path(trial["folder"])))
+    return 0.0
 
 
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from copycat.tables.render import (
     value_cell,
     wide_console,
 )
-from copycat.tables.run_row import FINAL, RunRow
+from copycat.tables.run_row import FINAL, SPLIT_KEYS, RunRow
 from copycat.tables.run_table import read_run_rows, within_constraints
 from copycat.tables.statistics import CLOSE, format_number
 
@@ -186,9 +186,10 @@ def configuration_rows(summaries: Sequence[Configuration], sweep: SweepFile) -> 
 
 def describe_close(sweep: SweepFile) -> str:
     """Explain the mark of configurations that are not distinguishable from the best."""
-    corrected = ", with Nadeau and Bengio's correction for overlapping folds" if "data.fold" in sweep.repeats else ""
+    varies = any(key in sweep.repeats for key in SPLIT_KEYS)
+    corrected = ", with Nadeau and Bengio's correction for overlapping training images" if varies else ""
     return (
-        f"{CLOSE}: not distinguishable from the best by {printable(next(iter(sweep.objectives)))}: paired t tests"
+        f"{CLOSE}: not distinguishable from the best by {printable(next(iter(sweep.objectives)))}: t tests"
         f"{corrected}, α = 0.05 with Holm's correction"
     )
 

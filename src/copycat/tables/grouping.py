@@ -12,7 +12,7 @@ from copycat.config.rule_builders import is_number
 from copycat.config.suggestions import one_of
 from copycat.records.reader import parse_config, read_checked_manifest
 from copycat.records.requested_values import with_requested_values
-from copycat.tables.run_row import REPEATS, RunRow
+from copycat.tables.run_row import REPEATS, SPLIT_KEYS, RunRow
 
 UNRELATED = ("output_dir", "print_losses", "logger.", "callbacks.progress.", "trainer.steps_per_execution")
 """Keys, and beginnings of keys, that do not change what a run computes."""
@@ -29,6 +29,8 @@ class RecordedRun:
     """Configuration by dotted key."""
     digest: str
     """Beginning of the digest of its weights: equal for equal bits."""
+    overlap: float = 0.0
+    """Number of its validation images by that of its training images."""
     separate: Set[str] = frozenset()
     """Keys that any run's words name: below an option, as optimizer.lr below optimizer, they do not count to it."""
 
@@ -36,6 +38,11 @@ class RecordedRun:
     def repeat(self) -> tuple[Any, ...]:
         """Return the seed and the fold."""
         return tuple(self.config.get(key) for key in REPEATS)
+
+    @property
+    def split(self) -> tuple[Any, ...]:
+        """Return what decides which images validate."""
+        return tuple(self.config.get(key) for key in SPLIT_KEYS)
 
     def label(self, key: str) -> Any:
         """Return the value of a key: the option as typed, as `deep` of `model`, else as configured; – for none."""
@@ -91,7 +98,13 @@ def read_completed(rows: Sequence[RunRow]) -> Iterator[RecordedRun]:
         results = manifest["results"]
         digest = results.get("weights_digest") or results.get("history_digest") or ""
         requested = with_requested_values(config, manifest["request"])
-        yield RecordedRun(row, requested, str(digest)[:DIGEST_LENGTH], separate)
+        yield RecordedRun(row, requested, str(digest)[:DIGEST_LENGTH], measure_overlap(manifest), separate)
+
+
+def measure_overlap(manifest: Mapping[str, Any]) -> float:
+    """Return the number of validation images of a run by that of its training images; 0 where it has no record."""
+    images = manifest["data"]["images"]
+    return float(images.get("val", 0) / images["train"]) if images.get("train") else 0.0
 
 
 def varying_keys(runs: Sequence[RecordedRun]) -> list[str]:

@@ -164,11 +164,10 @@ def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Di
 
 
 def _overlap(groups: Sequence[Group]) -> float:
-    """Return the number of validation images by that of training images, where folds vary; else 0."""
+    """Return the number of validation images by that of training images, where the split varies; else 0."""
     runs = [run for group in groups for run in group.runs.values()]
-    folds = {run.config.get("data.fold") for run in runs} - {None}
-    count = max((run.config.get("data.folds") or 2 for run in runs), default=2)
-    return 1 / (count - 1) if len(folds) > 1 else 0.0
+    varies = any(len({run.split for run in group.runs.values()}) > 1 for group in groups)
+    return max(run.overlap for run in runs) if varies else 0.0
 
 
 def _format(values: Sequence[float], digits: int, most: int) -> str:
@@ -220,7 +219,7 @@ def _describe_test(groups: Sequence[Group]) -> str:
     common = all(len(a.runs.keys() & b.runs.keys()) > 1 for a in groups for b in groups)
     welch = "" if common else " where two runs or more have the same seed and fold, else Welch's"
     kind = f"t tests, paired by seed and fold{welch}"
-    corrected = ", with Nadeau and Bengio's correction for overlapping folds" if _overlap(groups) else ""
+    corrected = ", with Nadeau and Bengio's correction for overlapping training images" if _overlap(groups) else ""
     return f"{kind}{corrected}, against the best, two-sided, α = {LEVEL} with Holm's correction per metric."
 
 

@@ -16,7 +16,9 @@ RunRow = Mapping[str, Any]
 `final/val/loss`, those of the best epoch as `best/val/loss`, and objectives of a sweep by their own names. The 95 %
 interval of `final/val/accuracy` is `accuracy_low` to `accuracy_high`, and its baseline `majority`: the accuracy of
 always predicting the most frequent class. Runs on images of several classes have neither."""
-REPEATS = ("seed", "data.fold", "data.split_seed")
+SPLIT_KEYS = ("data.fold", "data.split_seed")
+"""Keys that repeat a configuration on other validation images."""
+REPEATS = ("seed", *SPLIT_KEYS)
 """Keys whose values repeat a configuration, and do not make another one."""
 METRIC_PREFIXES = FINAL, BEST = "final/", "best/"
 ROW_VERSION = 2
