@@ -45,6 +45,14 @@ def test_a_run_leaves_the_folder_that_the_design_names(tiny: Path, tmp_path: Pat
     assert outcome.folder.parent.parent == tmp_path / "default"
 
 
+def test_one_process_trains_alone_in_a_job_of_several_tasks(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"JOB_ID": "1", "JOB_NAME": "job", "NTASKS": "4", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).status == "completed"
+
+
 def test_the_manifest_records_request_provenance_and_results(tiny: Path, tmp_path: Path) -> None:
     outcome = train_tiny("trainer.max_epochs=3", "seed=0", data=tiny, at=tmp_path)
     manifest = json.loads((outcome.folder / "run.json").read_text())

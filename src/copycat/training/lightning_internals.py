@@ -14,6 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities import registry
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loops.fit_loop import _FitLoop as FitLoop
@@ -86,7 +87,7 @@ def leave_sigterm_to_us(trainer: pl.Trainer) -> None:
 
 def choose_device(accelerator: str) -> torch.device:
     """Return the device that a Trainer with one device of this accelerator uses."""
-    connector = _AcceleratorConnector(accelerator=accelerator, devices=1)
+    connector = _AcceleratorConnector(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()])
     device: torch.device = connector.strategy.root_device
     return device
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
@@ -183,6 +184,8 @@ def make_trainer(node: Mapping[str, Any], folder: Path, **settings: Any) -> pl.T
     set_deterministic(node)
     if "strategy" in node and "strategy" not in settings:  # what looks at a network alone needs no ranks
         settings |= {"strategy": "auto", "devices": 1, "num_nodes": 1}
+    if settings.get("strategy", "auto") == "auto":  # Lightning refuses the variables of some jobs
+        settings["plugins"] = [*settings.get("plugins", ()), LightningEnvironment()]
     with remembered_entry_points():
         trainer = instantiate_target(
             "trainer",

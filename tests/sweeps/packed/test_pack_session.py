@@ -45,6 +45,13 @@ def test_a_resumed_pack_keeps_its_number_of_threads(
     assert [trial.status for trial in read_trials(tmp_path / "sweep")] == ["completed"] * 2
 
 
+def test_a_pack_trains_in_a_job_of_several_tasks(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"JOB_ID": "1", "JOB_NAME": "job", "NTASKS": "4", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    folder = run_sweep("model=logistic", "seed=1,2", "trainer.max_epochs=1", PACKED, data=tiny, at=tmp_path)
+    assert [trial.status for trial in read_trials(folder)] == ["completed"] * 2
+
+
 @pytest.mark.slow
 def test_a_trial_whose_run_has_completed_is_not_run_again(tiny: Path, tmp_path: Path) -> None:
     folder = run_sweep(*LONG, "seed=1,2", data=tiny, at=tmp_path)

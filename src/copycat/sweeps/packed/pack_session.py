@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from copycat.config.suggestions import describe_error
 from copycat.provenance.code import uncommitted_patch
@@ -140,6 +141,7 @@ def _initial_loops(config: Mapping[str, Any]) -> dict[str, Any]:
     trainer = pl.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
+        plugins=[LightningEnvironment()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
