@@ -9,6 +9,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +55,8 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    forks = _can_fork(trainer)
+    all_forked = get_context("fork").Barrier(world_size(trainer)) if forks else None
     with TemporaryDirectory(prefix="copycat-") as folder, _quiet(), _signals_restored():
         settings = LaunchConfig(
             min_nodes=1,
@@ -64,7 +68,7 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             local_addr="127.0.0.1",
             rdzv_configs={"rank": 0, "timeout": 60},
             max_restarts=0,
-            start_method="fork" if _can_fork(trainer) else "spawn",
+            start_method="fork" if forks else "spawn",
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             signals_to_handle=",".join(number.name for number in ending_signals()),
         )
@@ -72,7 +76,7 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             settings.shutdown_timeout = SHUTDOWN_SECONDS
         place, reason = Path(folder, FOLDER), ""
         try:
-            ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place))[0]
+            ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place), all_forked)[0]
         except SignalException as order:
             ended, reason = {}, signal.Signals(order.sigval).name
         except ChildFailedError as failure:
@@ -126,7 +130,7 @@ def _read_result(folder: Path, reason: str) -> RunResult:
     return RunResult(folder, str(manifest["status"]), manifest)
 
 
-def run_rank(train: Train, parent: int, place: str) -> Ended:
+def run_rank(train: Train, parent: int, place: str, all_forked: Barrier | None) -> Ended:
     """Run `train` as one rank, in a process that ends with its parent; return how it ended.
 
     A rank that failed ends its process, so that the agent ends the others. So does one that was interrupted, since an
@@ -136,6 +140,8 @@ def run_rank(train: Train, parent: int, place: str) -> Ended:
         os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
     exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
     os.environ[FOLDER_VARIABLE] = place
+    if all_forked is not None:  # the agent takes a lock as a rank connects, which a later fork would copy
+        all_forked.wait()
     with printing_on_first_rank():
         try:
             result = train()
