@@ -108,6 +108,18 @@ def test_what_is_typed_takes_the_place_of_a_preset_s_axis() -> None:
     }
 
 
+def test_a_preset_s_reference_to_a_key_that_varies_is_left_to_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf/sweep").mkdir(parents=True)
+    axes = "{optimizer.lr: '0.1,0.2', seed: '${trainer.max_epochs}', optimizer: {weight_decay: '0,${optimizer.lr}'}}"
+    (tmp_path / "conf/sweep/mine.yaml").write_text(f"defaults: [default]\nparams: {axes}\n")
+    monkeypatch.chdir(tmp_path)
+    asked = compose_sweep(["sweep=mine"])
+    assert asked.space.axes["optimizer.weight_decay"].words == "0,${optimizer.lr}"
+    assert "seed=500" in asked.space.fixed
+
+
 @pytest.mark.parametrize(
     "axis", ["data.root=cats,dogs", "+sweep.params.data.root='cats,dogs'", "+sweep.params={data.root: 'cats,dogs'}"]
 )

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from copycat.config.sweep_composition import SweepRequest, compose_sweep
+from copycat.records.reader import parse_config
 from copycat.records.trial_file import Trial, write_trial
 from copycat.sweeps.job import Job
 from copycat.sweeps.sweeper import Grid
 from copycat.training.manifest import now
+from tests.support.packs import run_sweep
+from tests.support.runs import QUIET
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +65,12 @@ def test_a_grid_that_was_changed_on_purpose_runs_its_new_trials(tmp_path: Path) 
     assert "optimizer.lr=0.1" in jobs[0].overrides  # begun with that
     assert Grid(changed.space, tmp_path).total == len(list(tmp_path.iterdir())) == 5  # seed=0 is in the grid no longer
     assert "optimizer.lr=0.5" in jobs[1].overrides
+
+
+def test_a_preset_s_reference_takes_each_trial_s_own_value(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf/sweep").mkdir(parents=True)
+    axes = "{optimizer.lr: '0.1,0.2', optimizer.weight_decay: '${optimizer.lr}'}"
+    (tmp_path / "conf/sweep/mine.yaml").write_text(f"defaults: [default]\nparams: {axes}\n")
+    folder = run_sweep("sweep=mine", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
+    recorded = [parse_config(folder / name)[1] for name in ("0", "1")]
+    assert [config["optimizer"]["weight_decay"] for config in recorded] == [0.1, 0.2]

@@ -1,5 +1,6 @@
 """Compose overrides by Hydra, and convert the result to plain containers."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -92,15 +93,34 @@ def split_hydra_node(whole: DictConfig, *, axes: Iterable[str] | None = None) ->
             None for the configuration of one trial.
     """
     if axes is not None:
-        presets = [node.get("params") for node in (whole.sweep, whole.hydra.sweeper)]
-        keys = [key.lstrip("+~") for preset in presets if isinstance(preset, DictConfig) for key in flatten(preset)]
-        _set_missing_to_null(whole, [*axes, *keys])
+        _set_missing_to_null(whole, keep_references(whole, axes))
     sweeper, launcher = resolve(whole.hydra.sweeper), resolve(whole.hydra.launcher)
     experiment = whole.hydra.runtime.choices.get("experiment")
     with open_dict(whole):
         del whole["hydra"]
     name = str(experiment) if experiment else None
     return Composed(config=resolve(whole), experiment=name, sweeper=sweeper, launcher=launcher)
+
+
+def keep_references(whole: DictConfig, axes: Iterable[str]) -> list[str]:
+    """Let values of presets refer to keys that vary: each trial resolves them, as it does those that are typed.
+
+    Return the keys that vary: `axes`, which are typed, and those of presets.
+    """
+    nodes = [node for node in (whole.sweep, whole.hydra.sweeper) if isinstance(node.get("params"), DictConfig)]
+    presets: list[Any] = [OmegaConf.to_container(node.params) for node in nodes]
+    keys = [*axes, *(key.lstrip("+~") for preset in presets for key in flatten(preset))]
+    reference = re.compile(rf"(?<!\\)\$\{{({'|'.join(map(re.escape, keys))})\}}")
+    for node, preset in zip(nodes, presets, strict=True):
+        with flag_override(node, ["readonly", "struct"], False):
+            node.params = _escape(preset, reference)
+    return keys
+
+
+def _escape(tree: Any, reference: re.Pattern[str]) -> Any:
+    if isinstance(tree, dict):
+        return {name: _escape(value, reference) for name, value in tree.items()}
+    return reference.sub(r"\\\g<0>", tree) if isinstance(tree, str) else tree
 
 
 def _set_missing_to_null(config: DictConfig, keys: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from copycat.config.composition import keep_references
 from copycat.config.durations import format_duration
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line
@@ -44,6 +45,7 @@ def run_sweep(overrides: Sequence[str], *, config: DictConfig, context: HydraCon
         KeyboardInterrupt: if a signal ended the sweep.
     """
     folder = Path(config.hydra.sweep.dir)
+    keep_references(config, [word.partition("=")[0].lstrip("+~") for word in overrides])
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     settings: Any = OmegaConf.to_container(config.sweep, resolve=True)
     space = build_search_space(
