@@ -1,4 +1,4 @@
-"""Ranks start together."""
+"""Ranks start together, and none is waited for without a limit."""
 
 import os
 import time
@@ -6,8 +6,10 @@ import time
 import psutil
 import pytest
 
-from copycat.config.errors import UserError
+from copycat.config.errors import LateRankError, UserError
 from copycat.training.launch import launch
+
+TWO = {"strategy": "ddp", "devices": 2, "accelerator": "cpu", "threads": 1}
 
 
 def test_no_rank_starts_before_all_are_forked() -> None:
@@ -20,6 +22,19 @@ def test_no_rank_starts_before_all_are_forked() -> None:
 
     try:
         with pytest.raises(UserError, match=r"^2 ranks"):
-            launch(count_ranks, {"strategy": "ddp", "devices": 2, "accelerator": "cpu", "threads": 1})  # type: ignore[arg-type]
+            launch(count_ranks, TWO)  # type: ignore[arg-type]
     finally:
         pauses[0] = 0.0
+
+
+@pytest.mark.parametrize("late", ["0", "1"])
+def test_a_rank_that_hangs_before_it_joins_is_ended_with_those_that_waited(late: str) -> None:
+    def join() -> None:
+        if os.environ["RANK"] == late:
+            time.sleep(60)
+        raise LateRankError("trainer.timeout: expected 2 ranks to join")
+
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"^trainer\.timeout: expected 2 ranks to join$"):
+        launch(join, TWO)  # type: ignore[arg-type]
+    assert time.monotonic() - began < 30

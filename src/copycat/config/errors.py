@@ -14,7 +14,11 @@ class UserError(Exception):
         self.key = key
 
 
-class JoinError(UserError):
+class LateRankError(UserError):
+    """Report that not all ranks of a run joined."""
+
+
+class JoinError(LateRankError):
     """Report that the first rank of a run cannot be reached, so that any other rank must say so itself."""
 
 

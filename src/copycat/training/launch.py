@@ -10,14 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
-from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from copycat.config.errors import UserError
+from copycat.config.errors import LateRankError, UserError
 from copycat.config.worlds import choose_backend, world_size
 from copycat.data.decoding_loader import exit_with_parent
 from copycat.records.lock import LockedError, is_locked, locked
@@ -33,6 +33,10 @@ FOLDER, FOLDER_VARIABLE = "folder", "COPYCAT_FOLDER_FILE"
 """File in which the first rank names its run folder to the agent, and the variable that names the file."""
 TRACEBACK = "traceback"
 """File in which a rank leaves the traceback of an error before the run had a folder."""
+LATE = "late"
+"""File in which a rank says that others did not join."""
+FORK_SECONDS = 10
+"""Time that ranks wait for the last one to be forked, at most."""
 SHUTDOWN_SECONDS = 15
 """Time that ranks have to save and end, after a signal or after another rank failed."""
 GRACE_SECONDS = 5
@@ -56,7 +60,7 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     forks = _can_fork(trainer)
-    all_forked = get_context("fork").Barrier(world_size(trainer)) if forks else None
+    last_forked = get_context("fork").Semaphore(0) if forks else None
     with TemporaryDirectory(prefix="copycat-") as folder, _quiet(), _signals_restored():
         settings = LaunchConfig(
             min_nodes=1,
@@ -76,11 +80,13 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             settings.shutdown_timeout = SHUTDOWN_SECONDS
         place, reason = Path(folder, FOLDER), ""
         try:
-            ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place), all_forked)[0]
+            ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place), last_forked)[0]
         except SignalException as order:
             ended, reason = {}, signal.Signals(order.sigval).name
         except ChildFailedError as failure:
             ended, reason = {}, _describe_death(failure)
+        if (late := place.with_name(LATE)).exists():
+            raise UserError(late.read_text(encoding="utf-8"))
         if "error" in ended:
             raise (LockedError if ended["kind"] == "locked" else UserError)(ended["error"])
         if not place.exists() and (told := place.with_name(TRACEBACK)).exists():
@@ -130,7 +136,7 @@ def _read_result(folder: Path, reason: str) -> RunResult:
     return RunResult(folder, str(manifest["status"]), manifest)
 
 
-def run_rank(train: Train, parent: int, place: str, all_forked: Barrier | None) -> Ended:
+def run_rank(train: Train, parent: int, place: str, last_forked: Semaphore | None) -> Ended:
     """Run `train` as one rank, in a process that ends with its parent; return how it ended.
 
     A rank that failed ends its process, so that the agent ends the others. So does one that was interrupted, since an
@@ -140,13 +146,21 @@ def run_rank(train: Train, parent: int, place: str, all_forked: Barrier | None) 
         os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
     exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
     os.environ[FOLDER_VARIABLE] = place
-    if all_forked is not None:  # the agent takes a lock as a rank connects, which a later fork would copy
-        all_forked.wait()
+    if last_forked is not None:  # the agent takes a lock as a rank connects, which a later fork would copy
+        others = int(os.environ["LOCAL_WORLD_SIZE"]) - 1
+        if int(os.environ["LOCAL_RANK"]) == others:
+            for _ in range(others):
+                last_forked.release()
+        else:
+            last_forked.acquire(timeout=FORK_SECONDS)
     with printing_on_first_rank():
         try:
             result = train()
         except LockedError as error:
             return {"error": str(error), "kind": "locked"}
+        except LateRankError as error:  # the agent would wait for those that hang
+            Path(place).with_name(LATE).write_text(str(error), encoding="utf-8")
+            sys.exit(FAILED)
         except UserError as error:
             return {"error": str(error), "kind": "usage"}
         except RankError:

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from copycat.config.durations import parse_duration
-from copycat.config.errors import JoinError, UserError
+from copycat.config.errors import JoinError, LateRankError, UserError
 from copycat.config.worlds import Place, choose_backend, find_place, world_size
 from copycat.training.collectives import Collectives
 from copycat.training.rank_failures import SILENT_SECONDS, RankFailures
@@ -142,7 +142,7 @@ class Ranks(Collectives):
         """Hold the process group that connects the ranks.
 
         Raises:
-            UserError: where not all ranks join within the time limit; JoinError where the first is not there.
+            LateRankError: where not all ranks join within the time limit; JoinError where the first is not there.
         """
         if self.size == 1:
             yield
@@ -153,7 +153,7 @@ class Ranks(Collectives):
         try:
             dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=limit)
         except (RuntimeError, ValueError) as error:
-            raise UserError(self._describe_wait()) from error
+            raise LateRankError(self._describe_wait()) from error
         self._store, beats = LimitedStore(connect(limit), self.timeout), connect(limit)
         self.failures.attach(self._store)
         stop = threading.Event()
