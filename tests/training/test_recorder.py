@@ -30,7 +30,7 @@ FAILURES: Mapping[str, tuple[Exception, str]] = {
     "full_disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "file"), "No space left on device: file"),
     "server": (OSError("the server is away\nsince noon"), "OSError: the server is away"),
     "user": (UserError("mine: expected one; got two."), "mine: expected one; got two"),
-    "code": (ValueError(), "ValueError: ValueError"),
+    "code": (ValueError(), "ValueError"),
 }
 
 
