@@ -117,12 +117,12 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_files_of_a_folder_of_ones_own_are_no_links_either(real_run: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder = tmp_path / "Kätzchen"
     shutil.copytree(real_run, folder)
     assert open_run(folder).own
     (folder / "metrics.csv").rename(tmp_path / "outside.csv")
     (folder / "metrics.csv").symlink_to(tmp_path / "outside.csv")
-    assert "metrics.csv" in assert_refused(lambda: open_run(folder), tmp_path)
+    assert f"{folder}/metrics.csv: expected a plain file" in assert_refused(lambda: open_run(folder), tmp_path)
 
 
 def test_a_run_folder_may_itself_be_reached_by_a_link(real_run: Path, tmp_path: Path) -> None:

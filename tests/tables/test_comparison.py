@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from copycat.config.errors import UserError
 from copycat.records.predictions import read_predictions
-from copycat.tables.comparison import ComparisonLine
+from copycat.tables.comparison import ComparisonLine, unique_titles
 from copycat.tables.comparison_table import comparability_notes, find_close
 from copycat.tables.statistics import mcnemar_p_value
 from tests.support.commands import call_copycat
@@ -20,6 +21,15 @@ def test_mcnemar_s_p_is_that_of_the_binomial_test(first: int, second: int) -> No
 
     expected = binomtest(first, first + second).pvalue if first + second else 1.0
     assert mcnemar_p_value(first, second) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_run_is_not_compared_with_itself_by_another_name(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert list(unique_titles([tmp_path / "link", tmp_path / "other"])) == ["link", "other"]
+    with pytest.raises(UserError, match="expected runs that differ; got one of them twice"):
+        unique_titles([tmp_path / "one", tmp_path / "link"])
 
 
 def test_two_runs_on_the_same_images_are_compared_image_by_image(

@@ -46,13 +46,13 @@ def check_files(folder: Path) -> None:
             continue
         if not stat.S_ISREG(state.st_mode):
             kind = "a link" if stat.S_ISLNK(state.st_mode) else "a pipe or device"
-            raise UserError(f"{path!a}: expected a plain file; got {kind}. Put the file itself there.")
+            raise UserError(f"{path}: expected a plain file; got {kind}. Put the file itself there.")
         if state.st_nlink > 1:
             links.setdefault((state.st_dev, state.st_ino), []).append((path, state.st_nlink))
     for names in links.values():
         if len(names) < names[0][1]:  # writes would reach the name outside too
             raise UserError(
-                f"{names[0][0]!a}: expected a file of this folder alone; got one with a hard link elsewhere."
+                f"{names[0][0]}: expected a file of this folder alone; got one with a hard link elsewhere."
                 f" Copy the folder: cp -r {quote(str(folder))} FOLDER."
             )
 

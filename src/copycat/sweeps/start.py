@@ -118,7 +118,7 @@ def _check_files(folder: Path) -> None:
         for entry in entries:
             if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
                 raise UserError(
-                    f"{entry.path!a}: expected a plain file or folder; got a link, pipe or device. Remove it."
+                    f"{entry.path}: expected a plain file or folder; got a link, pipe or device. Remove it."
                 )
 
 

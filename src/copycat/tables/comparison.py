@@ -101,9 +101,8 @@ def read_comparison(folders: Sequence[Path], *, records: Mapping[Path, RunRecord
 
 def unique_titles(folders: Sequence[Path]) -> dict[str, Path]:
     """Return each folder by its path below the common parent; raise a UserError where a folder is given twice."""
+    if len({os.path.realpath(folder) for folder in folders}) < len(folders):
+        raise UserError("expected runs that differ; got one of them twice.")
     absolute = [os.path.abspath(folder) for folder in folders]
     common = os.path.commonpath(absolute)
-    by_title = {os.path.relpath(path, common): folder for path, folder in zip(absolute, folders, strict=True)}
-    if len(by_title) < len(folders):
-        raise UserError("expected runs that differ; got one of them twice.")
-    return by_title
+    return {os.path.relpath(path, common): folder for path, folder in zip(absolute, folders, strict=True)}

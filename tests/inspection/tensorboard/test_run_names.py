@@ -104,4 +104,4 @@ def test_event_files_that_lead_out_of_their_run_are_left_out_and_named_once(
     assert links.count == 0
     assert list((tmp_path / "names").iterdir()) == []
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"copycat: left out: '{folder}/tensorboard/events.out.tfevents.1': expected a plain file")
+    assert line.startswith(f"copycat: left out: {folder}/tensorboard/events.out.tfevents.1: expected a plain file")
