@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from copycat.records.background_writer import BackgroundWriter
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
+from copycat.training.checkpoint_io import AtomicCheckpointIO
 from copycat.training.resume import resume
 from tests.support.runs import train_tiny
 
@@ -29,3 +31,14 @@ def test_a_model_checkpoint_of_lightning_keeps_its_best_in_a_folder_of_its_own(t
     resume(open_run(folder), more={"trainer.max_epochs": 7}, notify=lambda line: None)
     assert sorted(path.name for path in own.iterdir()) == ["epoch=5.ckpt", "epoch=6.ckpt", "last.ckpt"]
     assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
+
+
+@pytest.mark.parametrize("place", ["checkpoints/last.ckpt", "checkpoints/top/last.ckpt", "epoch=0-val/loss=1.ckpt"])
+def test_a_deleted_run_folder_stays_deleted(place: str, tmp_path: Path) -> None:
+    files = AtomicCheckpointIO(BackgroundWriter(), tmp_path / "run" / "checkpoints")
+    files.writer.become_synchronous()
+    with pytest.raises(FileNotFoundError):
+        files.save_checkpoint({"state_dict": {}, "epoch": 0}, tmp_path / "run" / place)
+    assert not list(tmp_path.iterdir())
+    files.save_checkpoint({"state_dict": {}, "epoch": 0}, tmp_path / "elsewhere" / place)
+    assert (tmp_path / "elsewhere" / place).is_file()

@@ -44,7 +44,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = BytesIO()
         torch.save(checkpoint, buffer)  # not in the background: training changes the tensors
         path, is_own = Path(path), Path(path).parent == self.folder
-        if not is_own:
+        run = self.folder.parent
+        if not is_own and (run.is_dir() or not path.is_relative_to(run)):  # a deleted run folder must stay deleted
             path.parent.mkdir(parents=True, exist_ok=True)
         self.writer.submit(partial(_write, path, buffer.getvalue()))
         if not is_own:
@@ -80,7 +81,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 def _write(path: Path, archive: bytes) -> None:
     if not path.parent.is_dir():
-        path.parent.mkdir()  # without parents: a deleted run folder must stay deleted
+        path.parent.mkdir()  # without parents, for the same reason
     write_whole(path, with_signature(archive))
 
 
