@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from copycat.config.errors import UserError
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from tests.support.killed_runs import CNN, assert_same_folders, kill_run, train_killable
+from tests.support.runs import train_tiny
 
 pytestmark = pytest.mark.usefixtures("all_checkpoints")
 
@@ -43,3 +45,11 @@ def test_checkpoints_load_under_weights_only_while_a_run_is_on_its_way(tiny: Pat
     folder = kill_run(tiny, tmp_path, *CNN, after=("batch", 7))
     for file in (folder / "checkpoints").iterdir():
         assert torch.load(file, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("word", ["filename=mine", "dirpath='{run}/mine'"])
+def test_the_checkpoint_to_resume_from_has_no_other_place(word: str, tiny: Path, tmp_path: Path) -> None:
+    """A run that was killed would start anew, without a word."""
+    with pytest.raises(UserError, match=r"^callbacks.last: expected dirpath=\{run\}/checkpoints and filename=last"):
+        train_tiny(f"callbacks.last.{word}", "trainer.max_epochs=1", data=tiny, at=tmp_path / "outputs")
+    assert not list(tmp_path.iterdir())
