@@ -1,8 +1,7 @@
 """Resume a stopped run from its last intact checkpoint, to the bits of an uninterrupted run."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -20,10 +19,8 @@ from copycat.provenance.diagnosis import RunInputs, diagnose
 from copycat.records.checkpoint_file import damage
 from copycat.records.digests import changed_keys, digest_file
 from copycat.records.lock import locked
-from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import CONFIG, release, write_manifest
-from copycat.records.run_loader import Opened, read_checkpoint
-from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
+from copycat.records.run_loader import Opened
 from copycat.training.components import RunComponents, build_components
 from copycat.training.extension import (
     EPOCHS,
@@ -43,6 +40,7 @@ from copycat.training.manifest import now
 from copycat.training.process_state import isolated, logged
 from copycat.training.ranks import TIMEOUT, make_ranks
 from copycat.training.result import RunResult
+from copycat.training.resume_point import ResumePoint, count_rows, find_resume_point
 from copycat.training.session import TrainingSession
 from copycat.training.signals import SignalHandler
 from copycat.training.standard_streams import tolerating_lost_output
@@ -51,17 +49,6 @@ from copycat.training.stopping import Limits
 RESUMED_KEYS = (EPOCHS, TIME, *(f"trainer.{name}" for name in ("devices", "num_nodes", "strategy", "timeout")))
 """Keys whose values a resume may change."""
 MakeLoggers = Callable[[Mapping[str, Any]], Sequence[Logger]]
-
-
-@dataclass(frozen=True)
-class ResumePoint:
-    """Represent the point from which a run resumes."""
-
-    position: Position
-    checkpoint: Path | None
-    """None: restart from the beginning."""
-    has_finished: bool = False
-    """Whether training ended there, after its last epoch or early."""
 
 
 def resume(
@@ -84,7 +71,7 @@ def resume(
     """
     folder = opened.user_path
     if cut_off := _check_config(opened):
-        opened, more = before_extension(opened, cut_off, epochs=_count_rows(opened.folder)), {**cut_off, **more}
+        opened, more = before_extension(opened, cut_off, epochs=count_rows(opened.folder)), {**cut_off, **more}
     completed = opened.manifest["status"] == "completed"
     ended_early = opened.manifest["results"].get("ended_early")
     planned: int = opened.config["trainer"]["max_epochs"]
@@ -237,56 +224,6 @@ def _check_inputs(opened: Opened, recorded: Mapping[str, Any], components: RunCo
         if cause.kind == "data":
             raise UserError(f"{opened.folder}: expected the data that the run began with; {cause.line}.")
         notify(f"changed since the run began: {cause.kind}: {cause.line}")
-
-
-def find_resume_point(opened: Opened, *, notify: Notify) -> ResumePoint:
-    """Return the newest intact checkpoint for which metrics.csv has all rows."""
-    point = next(_list_checkpoints(opened, notify=notify), None)
-    if point is not None:
-        notify(describe_resume(point))
-        return point
-    why = ", as copycat clean removed it" if opened.manifest.get("cleaned") else ""
-    notify(f"no checkpoint to resume from{why}: starting from the beginning")
-    return ResumePoint(Position(0), None)
-
-
-def list_resume_points(opened: Opened) -> list[ResumePoint]:
-    """Return the points from which a run may resume without the loss of more than its last checkpoint, newest first."""
-    points = list(_list_checkpoints(opened, notify=lambda _: None))
-    is_first = not (opened.folder / "checkpoints" / BEFORE).exists()
-    return [*points, *([ResumePoint(Position(0), None)] if is_first else [])]
-
-
-def describe_resume(point: ResumePoint) -> str:
-    """Return the line that says from where a run resumes."""
-    return f"resuming from {point.position}" + (f", by {point.checkpoint.name}" if point.checkpoint else "")
-
-
-def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint]:
-    folder = opened.folder / "checkpoints"
-    for path in (folder / "last.ckpt", folder / BEFORE):
-        if not path.exists():
-            continue
-        if wrong := damage(path):
-            notify(f"{path}: expected a whole checkpoint; {wrong}. Resuming from before.")
-            continue
-        state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
-        if state is None:
-            continue
-        position = Position(state["epoch"], state["batch"])
-        if _count_rows(opened.folder) < position.epoch:
-            notify(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
-            continue
-        yield ResumePoint(position, path, has_finished=state["finished"])
-
-
-def _count_rows(folder: Path) -> int:
-    """Count the epochs in metrics.csv up to the first gap."""
-    try:
-        epochs = [row["epoch"] for row in read_history(folder)]
-    except FileNotFoundError:
-        return 0
-    return next((place for place, epoch in enumerate(epochs) if epoch != place), len(epochs))
 
 
 def make_resumed_manifest(manifest: Any, point: ResumePoint, *, more: More = NOTHING_MORE) -> dict[str, Any]:

@@ -30,13 +30,8 @@ from copycat.training.derived_settings import fill_image_size
 from copycat.training.lightning_internals import Position
 from copycat.training.process_state import isolated
 from copycat.training.result import RunResult
-from copycat.training.resume import (
-    ResumePoint,
-    describe_resume,
-    find_resume_point,
-    list_resume_points,
-    make_resumed_manifest,
-)
+from copycat.training.resume import make_resumed_manifest
+from copycat.training.resume_point import ResumePoint, describe_resume, find_resume_point, list_resume_points
 from copycat.training.stopping import Pruner
 
 log = logging.getLogger(__name__)
