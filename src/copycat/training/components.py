@@ -19,6 +19,7 @@ from copycat.data.datamodule import DataModule
 from copycat.models.added_metrics import build_added_metrics
 from copycat.models.classifier import Classifier
 from copycat.models.loss_base import Loss
+from copycat.training.checkpoints import LastCheckpoint
 from copycat.training.component_builders import (
     build_augmentation,
     build_loss,
@@ -151,8 +152,19 @@ def _check_late_targets(config: Config) -> None:
                     raise UserError(
                         f"{group}.{name}._target_: expected a {kind.__name__} of Lightning; got {node['_target_']}."
                     )
+                if isinstance(target, type) and issubclass(target, LastCheckpoint):
+                    _check_place(f"{group}.{name}", node)
                 if isinstance(package := getattr(target, "package", None), str):
                     require_package(package, wanted_by=f"{group}.{name}")
+
+
+def _check_place(key: str, node: Config) -> None:
+    """Check that a run's last checkpoint lies where `copycat resume` looks for it."""
+    for name, place in (("dirpath", "{run}/checkpoints"), ("filename", "last")):
+        if node.get(name, place) != place:
+            raise UserError(
+                f"{key}.{name}: expected {place}, where copycat resume looks; got {node[name]}. Leave it out."
+            )
 
 
 def scheduler_node(node: Config) -> dict[str, Any]:

@@ -68,11 +68,6 @@ class RunRecorder:
         self.callbacks = [callback for callback in callbacks if not (quiet and getattr(callback, "draws", False))]
         savers = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)]
         self.last = savers[0] if savers else LastCheckpoint(str(folder / "checkpoints"), every_n_epochs=None)
-        if self.last.path != folder / "checkpoints" / "last.ckpt":
-            raise UserError(
-                "callbacks.last: expected dirpath={run}/checkpoints and filename=last, where copycat resume looks;"
-                f" got {self.last.path}. Leave both keys out."
-            )
         self.last.files = AtomicCheckpointIO(self.writer, self.last.path.parent)
         self.loggers = [self.history, *extra_loggers, *build_group(config, "logger", folder)]
         self.log_path = folder / LOG
