@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from copycat.config.added_keys import ADDED_KEYS
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.places import CONF
 from copycat.config.rules import METRICS, NAMED_TARGET_GROUPS, RULES, TARGET_GROUPS, find_rule
-from copycat.config.validation import ADDED_KEYS, check_config
+from copycat.config.validation import check_config
 from copycat.models import metrics
 
 GROUPS = (*TARGET_GROUPS, *NAMED_TARGET_GROUPS)

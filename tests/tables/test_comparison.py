@@ -8,8 +8,9 @@ import pytest
 
 from copycat.config.errors import UserError
 from copycat.records.predictions import read_predictions
-from copycat.tables.comparison import ComparisonLine, unique_titles
+from copycat.tables.comparison import ComparisonLine, RunComparison, unique_titles
 from copycat.tables.comparison_table import comparability_notes, find_close
+from copycat.tables.grouping import RecordedRun, varying_keys
 from copycat.tables.statistics import mcnemar_p_value
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
@@ -30,6 +31,14 @@ def test_a_run_is_not_compared_with_itself_by_another_name(tmp_path: Path) -> No
     assert list(unique_titles([tmp_path / "link", tmp_path / "other"])) == ["link", "other"]
     with pytest.raises(UserError, match="expected runs that differ; got one of them twice"):
         unique_titles([tmp_path / "one", tmp_path / "link"])
+
+
+def test_a_run_that_was_recorded_before_there_was_a_key_has_its_default() -> None:
+    old, new = {"seed": 1}, {"seed": 1, "decay_bias_and_norm": True, "data.cache": True}
+    assert RunComparison({}, {"old": old, "new": new}, {}, {}).keys(equal=False) == ["data.cache"]
+    first, second = (RecordedRun({}, config, digest="") for config in (old, new))
+    assert varying_keys([first, second]) == ["data.cache"]
+    assert [first.label("data.cache"), second.label("data.cache")] == [False, True]
 
 
 def test_two_runs_on_the_same_images_are_compared_image_by_image(

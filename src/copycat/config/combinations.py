@@ -132,6 +132,8 @@ def _find_optimizer_conflicts(config: Config) -> Iterator[str]:
     if config.get("lr_multipliers") and (name == "LBFGS" or "lr" not in optimizer):
         wanted = "an optimizer with groups of parameters" if "lr" in optimizer else "optimizer.lr"
         yield f"lr_multipliers: expected {wanted}; got {name}. Type optimizer=adam, or lr_multipliers=null."
+    if config.get("decay_bias_and_norm") is False and "weight_decay" not in optimizer:
+        yield f"decay_bias_and_norm=false: expected optimizer.weight_decay; got {name}. Type optimizer=adamw."
     sparse = bool(model.get("sparse"))
     if name == "SparseAdam" and not sparse:
         yield "optimizer=sparse_adam: expected a model with sparse gradients; got dense ones. Type model=bag_of_colors."

@@ -147,6 +147,7 @@ RULES: dict[str, Rule] = {
         Rule(words="patterns with a factor each, as {head.*: 10}", allows=lambda v: isinstance(v, Mapping) and bool(v))
     ),
     "lr_multipliers.*": NOT_NEGATIVE,  # each of them
+    "decay_bias_and_norm": BOOLEAN,
     "print_losses": optional(list_of(integer(0), "a list of epochs, as [0,10,100]")),
     **metric_rules(),
     "sweep.direction": optional(any_of(DIRECTION, list_of(DIRECTION, "a list of them, one an objective"))),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from copycat.config.added_keys import ADDED_GROUPS, ADDED_KEYS
 from copycat.config.combinations import find_conflicts
 from copycat.config.dotted_keys import iterate_nodes, iterate_values
 from copycat.config.errors import UserError
@@ -24,17 +25,6 @@ from copycat.config.suggestions import did_you_mean, format_value, one_of, quote
 
 Config = Mapping[str, Any]
 
-ADDED_GROUPS = frozenset(["initialization", "metrics"])
-ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers"}
-"""Keys added later, which older recorded runs lack."""
-ADDED_DEFAULTS: Mapping[str, bool | int | None] = {
-    **dict.fromkeys(("data.sampler", "data.cat_share", "data.groups", "trainer.max_time")),
-    **dict.fromkeys(("data.label_columns", "data.label_separator")),
-    **dict.fromkeys(("data.multi_label", "data.cache"), False),
-    **dict.fromkeys(("trainer.compile", "trainer.channels_last", "trainer.activation_checkpointing"), False),
-    "data.cache_gb": 20,
-}
-"""Keys added later inside a group, with the default that older recorded runs have by lacking them."""
 NO_PACKAGE = (
     "experiment: expected '# @package _global_' as the first line of its file; got it below another, or not at all."
     " Put it first."

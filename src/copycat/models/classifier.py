@@ -59,6 +59,7 @@ class Classifier(pl.LightningModule):
         interval: the scheduler steps each `epoch` or each `step`.
         monitor: metric that a plateau scheduler watches.
         lr_multipliers: factors of the learning rate, by patterns of parameter names.
+        decays_bias_and_norm: apply weight decay to parameters of one dimension too.
         added_metrics: metrics beside loss and scores.
         compiles: compile the network of the training steps.
     """
@@ -74,6 +75,7 @@ class Classifier(pl.LightningModule):
         interval: str = "epoch",
         monitor: str | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
+        decays_bias_and_norm: bool = True,
         added_metrics: Sequence[AddedMetric] = (),
         compiles: bool = False,
     ) -> None:
@@ -81,7 +83,8 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.network, self.loss, self.compiles = network, loss, compiles
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.interval, self.monitor, self.lr_multipliers = interval, monitor, lr_multipliers
+        self.interval, self.monitor = interval, monitor
+        self.lr_multipliers, self.decays_bias_and_norm = lr_multipliers or {}, decays_bias_and_norm
         stages: tuple[Stage, ...] = ("train", "val", "test")
         settings: dict[str, Any] = {"classes": classes, "reduction": loss.reduction, "added": added_metrics}
         self.metrics = {stage: StageMetrics(stage, **settings) for stage in stages}
@@ -256,12 +259,13 @@ class Classifier(pl.LightningModule):
         self._store_evaluation(row)
 
     def create_optimizer(self) -> Optimizer:
-        """Create an optimizer of the network's parameters, in groups where learning rates differ."""
-        if not self.lr_multipliers:
+        """Create an optimizer of the network's parameters, in groups where learning rates or weight decays differ."""
+        if not self.lr_multipliers and self.decays_bias_and_norm:
             return self.make_optimizer(self.network.parameters())
-        groups = group_parameters(self.network, self.lr_multipliers)
-        optimizer = self.make_optimizer(list(groups.values()))
-        scale_learning_rates(optimizer, groups)
+        groups = group_parameters(self.network, self.lr_multipliers, decays_all=self.decays_bias_and_norm)
+        optimizer = self.make_optimizer([group for _, group in groups])
+        if self.lr_multipliers:
+            scale_learning_rates(optimizer, [factor for factor, _ in groups])
         return optimizer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from copycat.config.added_keys import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.durations import format_duration, parse_duration
 from copycat.config.errors import UserError
@@ -19,7 +20,6 @@ from copycat.config.places import expand_home
 from copycat.config.search_space_builder import is_grid_search
 from copycat.config.suggestions import one_of
 from copycat.config.sweep_composition import SweepRequest
-from copycat.config.validation import ADDED_DEFAULTS, ADDED_GROUPS
 from copycat.records.digests import key_digests
 from copycat.records.run_folder import SEARCH_IMAGES, SEARCH_TABLE, make_folder
 from copycat.sweeps.search.objectives import get_named_metrics, get_objectives

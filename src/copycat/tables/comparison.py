@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from copycat.config.added_keys import ADDED_DEFAULTS
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
 from copycat.config.metric_names import Nodes, stated_directions
@@ -52,7 +53,7 @@ class RunComparison:
         return [name for name in names if equal or self._differs(name)]
 
     def _differs(self, name: str) -> bool:
-        return len({repr(config[name]) if name in config else "" for config in self.configs.values()}) > 1
+        return len({repr(config.get(name, ADDED_DEFAULTS.get(name, "–"))) for config in self.configs.values()}) > 1
 
     def lines(self, *, equal: bool) -> list[ComparisonLine]:
         """Return the lines of status, configuration, final metrics, and metrics of the best epoch."""

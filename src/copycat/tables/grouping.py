@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from copycat.config.added_keys import ADDED_DEFAULTS
 from copycat.config.errors import UserError
 from copycat.config.moved_names import with_current_names
 from copycat.config.renamed_keys import with_current_keys
@@ -51,7 +52,7 @@ class RecordedRun:
         if key in self.row:
             return self.row[key]
         target = self.config.get(f"{key}._target_")
-        return "–" if target is None else str(target).rpartition(".")[2]
+        return ADDED_DEFAULTS.get(key, "–") if target is None else str(target).rpartition(".")[2]
 
     def identity(self, key: str) -> str:
         """Return a text that is equal for equal values; of an option, all below it but what is named separately."""

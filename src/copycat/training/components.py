@@ -114,6 +114,7 @@ def build_components(
         scheduler=scheduler,
         classes=len(data.classes),
         lr_multipliers=dict(iterate_values(config.get("lr_multipliers") or {})),
+        decays_bias_and_norm=config.get("decay_bias_and_norm", True),
         added_metrics=added,
         compiles=bool(config["trainer"].get("compile")),
         **classifier_settings,

@@ -59,6 +59,8 @@ def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = No
         return "trainer.check_val_every_n_epoch and max_epochs need whole numbers"
     if config.get("lr_multipliers"):
         return "lr_multipliers: a pack has one rate for all layers"
+    if config.get("decay_bias_and_norm") is False:
+        return "decay_bias_and_norm=false: a pack has one weight decay for all parameters"
     for name, node in (config["callbacks"] or {}).items():
         if node is not None and not _is_packable(import_target(f"callbacks.{name}", node["_target_"])):
             return f"callbacks.{name} needs a Trainer of its own"
