@@ -42,6 +42,26 @@ def test_trials_whose_network_computes_in_another_way_are_not_packed(word: str, 
     assert why_not_packable(compose([*data_overrides(tiny, tiny)[:-1], "model=cnn", word]).config) == why
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["monitor=val/loss"], None),
+        (["monitor=val/loss", "check_on_train_epoch_end=true"], ".check_on_train_epoch_end=True"),
+        (["monitor=train/loss"], ".monitor=train/loss"),  # Lightning sees that of the epoch before
+        (["monitor=val/loss", "strict=false"], ".strict=False"),
+    ],
+)
+def test_early_stopping_that_checks_other_epochs_than_a_pack_is_not_packed(
+    words: list[str], why: str | None, tiny: Path
+) -> None:
+    node = "callbacks.early_stopping"
+    given = ["callbacks=early_stopping", "trainer.check_val_every_n_epoch=2", *(f"++{node}.{word}" for word in words)]
+    config = compose([*data_overrides(tiny, tiny)[:-1], *given]).config
+    assert why_not_packable(config) == (None if why is None else f"{node}{why}")
+    each = {**config, "trainer": {**config["trainer"], "check_val_every_n_epoch": 1}}
+    assert (why_not_packable(each) is None) == ("strict" not in str(why))
+
+
 class Halves(nn.Module):
     """Represent a custom network that weights two halves of an image separately."""
 

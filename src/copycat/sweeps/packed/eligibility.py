@@ -62,14 +62,29 @@ def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = No
     if config.get("decay_bias_and_norm") is False:
         return "decay_bias_and_norm=false: a pack has one weight decay for all parameters"
     for name, node in (config["callbacks"] or {}).items():
-        if node is not None and not _is_packable(import_target(f"callbacks.{name}", node["_target_"])):
-            return f"callbacks.{name} needs a Trainer of its own"
-        if node is not None and name == "best" and not str(node.get("monitor")).startswith("val/"):
-            return f"callbacks.{name}.monitor={node['monitor']}"
+        if node is not None and (why := _check_callback(name, node, trainer)):
+            return f"callbacks.{name}{why}"
     for name, node in (config["logger"] or {}).items():
         if node is not None and not getattr(import_target(f"logger.{name}", node["_target_"]), "is_packable", True):
             return f"logger.{name} keeps one run per process"
     return None if parts is None else _check_parts(parts)
+
+
+def _check_callback(name: str, node: Mapping[str, Any], trainer: Mapping[str, Any]) -> str | None:
+    """Return why a pack cannot do the work of a callback as a Trainer does, or None if it can."""
+    target, monitor = import_target(f"callbacks.{name}", node["_target_"]), str(node.get("monitor"))
+    if not _is_packable(target):
+        return " needs a Trainer of its own"
+    if name == "best" and not monitor.startswith("val/"):
+        return f".monitor={monitor}"
+    if target is not EarlyStopping:
+        return None
+    if not node.get("strict", True):
+        return ".strict=False"
+    every, at_end = trainer["check_val_every_n_epoch"], node.get("check_on_train_epoch_end")
+    if at_end is False or (at_end is None and every > 1):  # before the training metrics of that epoch are known
+        return None if monitor.startswith("val/") else f".monitor={monitor}"
+    return None if every == 1 else f".check_on_train_epoch_end={at_end}"
 
 
 PACKED_CALLBACKS = (ProgressBar, LastCheckpoint, BestCheckpoint, EarlyStopping, Statistics)
