@@ -36,7 +36,7 @@ def fill_lengths(node: Node, *, total: int, per_epoch: int) -> dict[str, Any]:
             warmup * per_epoch if isinstance(warmup, int) else _count(warmup, filled["total_iters"])
         )
     if isinstance(node.get("milestones"), list):
-        filled["milestones"] = [_count(value, total) for value in node["milestones"]]
+        filled["milestones"] = [max(1, _count(value, total)) for value in node["milestones"]]  # 1 of 1: never reached
     if isinstance(node.get("milestone"), (int, float)):
         filled["milestone"] = start = _count(node["milestone"], total)
         for part, length in zip(PARTS, (start, total - start), strict=True):
@@ -62,9 +62,7 @@ def find_length_conflicts(node: Node, *, total: int, per_epoch: int, key: str = 
         whole = pluralize(filled["total_iters"] // per_epoch, "epoch") if name == "warmup" else run
         yield f"{key}.{name}: expected less than {whole}, the length of the schedule; got {node[name]}."
     milestones = filled.get("milestones")
-    if isinstance(milestones, list) and (
-        sorted(milestones) != milestones or len(set(node["milestones"])) < len(milestones)
-    ):
+    if isinstance(milestones, list) and sorted(milestones) != milestones:
         yield f"{key}.milestones: expected ascending numbers; got {format_value(node['milestones'])}."
     if filled.get("pct_start", 0) * filled.get("total_steps", 0) == 1:
         yield (
