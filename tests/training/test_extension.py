@@ -87,9 +87,16 @@ def test_an_extension_that_was_killed_before_it_was_recorded_begins_again(
 def test_a_run_that_was_killed_after_it_had_stopped_early_does_not_train_on(tiny: Path, tmp_path: Path) -> None:
     early = ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"]
     folder = kill_run(tiny, tmp_path, *early, "callbacks.last.every_n_steps=1", after=("end", 8))
-    with pytest.raises(UserError, match=r"expected a run of all its 3 epochs; it stopped early, after 2\.$"):
+    with pytest.raises(UserError, match=r"it stopped early, after 2 of 3 epochs\.$"):
         resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 4})
     assert resume(open_run(folder), notify=lambda line: None).status == "completed"
+
+
+def test_a_run_that_early_stopping_ended_with_its_last_epoch_does_not_train_on(tiny: Path, tmp_path: Path) -> None:
+    early = ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=2"]
+    folder = train_killable(tiny, tmp_path, *early).folder
+    with pytest.raises(UserError, match=r"it stopped early, after 3 of 3 epochs\.$"):
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 4})
 
 
 def test_a_stopped_run_that_has_the_requested_epochs_is_to_be_resumed_without_them(tiny: Path, tmp_path: Path) -> None:
@@ -115,7 +122,7 @@ def test_a_schedule_made_for_fewer_epochs_stays_and_is_named(tiny: Path, tmp_pat
         (
             ["callbacks=early_stopping", "callbacks.early_stopping.min_delta=9", "callbacks.early_stopping.patience=1"],
             4,
-            r"expected a run of all its 3 epochs; it stopped early, after 2\.$",
+            r"it stopped early, after 2 of 3 epochs\.$",
         ),
     ],
 )

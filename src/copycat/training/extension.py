@@ -109,8 +109,9 @@ def _check_epochs(opened: Opened, epochs: Any, *, notify: Notify) -> None:
 
 
 def stopped_early(opened: Opened, planned: int, trained: int) -> UserError:
-    """Return the error for a run that early stopping ended before its planned epochs: a longer one has no more."""
-    return UserError(f"{opened.folder}: expected a run of all its {planned} epochs; it stopped early, after {trained}.")
+    """Return the error for a run that early stopping ended: a longer one has no more epochs."""
+    after = f"it stopped early, after {trained} of {pluralize(planned, 'epoch')}"
+    return UserError(f"{opened.folder}: expected a run that early stopping did not end; {after}.")
 
 
 def _check_time(opened: Opened, time: Any) -> None:

@@ -5,7 +5,7 @@ Lightning, and fails by the name that has changed.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -108,6 +108,12 @@ def looks_at_validations_alone(callback: EarlyStopping) -> bool:
 def check_early_stopping(callback: EarlyStopping, value: Tensor) -> tuple[bool, str | None]:
     """Return whether to stop after this value of the metric, and the reason."""
     return callback._evaluate_stopping_criteria(value)
+
+
+def has_stopped_early(states: Mapping[str, Any]) -> bool:
+    """Return whether early stopping had ended training, by the states of callbacks in a checkpoint."""
+    stopped = [state for key, state in states.items() if key.startswith("EarlyStopping")]
+    return any(each["stopped_epoch"] or each["wait_count"] >= max(1, each["patience"]) for each in stopped)
 
 
 # ----- the fit loop and its progress

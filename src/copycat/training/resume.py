@@ -176,7 +176,7 @@ def _resume_on_rank(
                     f"{folder}: expected the checkpoint of its last epoch; {wrong or 'it is of another'}."
                     f" Type copycat rerun {quote(str(folder))}, which trains it again."
                 )
-            if EPOCHS in more and point.has_finished and point.position.epoch < planned:
+            if EPOCHS in more and point.has_finished and (point.has_stopped_early or point.position.epoch < planned):
                 raise stopped_early(opened, planned, point.position.epoch)
             for line in lines:
                 notify(line)

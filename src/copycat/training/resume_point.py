@@ -9,7 +9,7 @@ from copycat.records.checkpoint_file import damage
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
-from copycat.training.lightning_internals import Position
+from copycat.training.lightning_internals import Position, has_stopped_early
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class ResumePoint:
     """None: restart from the beginning."""
     has_finished: bool = False
     """Whether training ended there, after its last epoch or early."""
+    has_stopped_early: bool = False
+    """Whether early stopping ended it, which may have been with its last epoch."""
 
 
 def find_resume_point(opened: Opened, *, notify: Notify) -> ResumePoint:
@@ -54,14 +56,15 @@ def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint
         if wrong := damage(path):
             notify(f"{path}: expected a whole checkpoint; {wrong}. Resuming from before.")
             continue
-        state = read_checkpoint(path, opened).get(CHECKPOINT_KEY)
+        checkpoint = read_checkpoint(path, opened)
+        state = checkpoint.get(CHECKPOINT_KEY)
         if state is None:
             continue
         position = Position(state["epoch"], state["batch"])
         if count_rows(opened.folder) < position.epoch:
             notify(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
             continue
-        yield ResumePoint(position, path, has_finished=state["finished"])
+        yield ResumePoint(position, path, state["finished"], has_stopped_early(checkpoint["callbacks"]))
 
 
 def count_rows(folder: Path) -> int:
