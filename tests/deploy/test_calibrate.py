@@ -84,6 +84,20 @@ def test_the_temperature_is_fitted_on_the_validation_images_and_predictions_are_
     assert figures["nll"]["before"] == pytest.approx(-np.log(probability[np.arange(48), label]).mean(), rel=1e-5)
 
 
+def test_images_whose_classes_have_another_order_now_have_the_run_s_labels(
+    birds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = shutil.copytree(birds, tmp_path / "images")
+    folder = train_tiny(*OVERFITTED, "data.holdout=0.5", *QUIET, data=images, at=tmp_path / "runs").folder
+    (folder / "predictions.csv").unlink()  # so that the network is asked
+    before = calibrate(folder, capsys=capsys)["temperature"]
+    (images / "duck").rename(images / "auk")
+    call_copycat("calibrate", str(folder), status=2)
+    assert "data: expected the run's classes, crow, duck, owl; got auk." in capsys.readouterr().err
+    (images / "auk").rename(images / "duck")
+    assert calibrate(folder, capsys=capsys)["temperature"] == before
+
+
 def test_evaluate_rechecks_coverage_and_predict_prints_the_set_or_that_it_is_not_sure(
     folder: Path, hard: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,23 @@ def test_its_own_images_are_found_where_they_have_moved(tiny: Path, tmp_path: Pa
     assert evaluate_parts(run, [f"data.root={moved}"]).rows() == before
 
 
+def test_its_own_images_keep_their_classes_where_sub_folders_of_other_classes_were_added(
+    birds: Path, tmp_path: Path
+) -> None:
+    images = shutil.copytree(birds, tmp_path / "images")
+    words = ("model=logistic", "optimizer=adam", "optimizer.lr=0.1", "trainer.max_epochs=40", "data.holdout=0.5")
+    run = open_completed(train_tiny(*words, *QUIET, data=images, at=tmp_path / "runs").folder)
+    before = {part: list(found.label) for part, found in evaluate_parts(run, []).predictions.items()}
+    (images / "duck").rename(images / "auk")  # now the first in the order of names
+    with pytest.raises(UserError, match=r"^data: expected the run's classes, crow, duck, owl; got auk\. Name the sub-"):
+        evaluate_parts(run, [])
+    (images / "crow").rename(tmp_path / "crow")  # labels of the others move up
+    (images / "auk").rename(images / "duck")
+    after = {part: list(found.label) for part, found in evaluate_parts(run, []).predictions.items()}
+    assert {part: sorted(set(labels)) for part, labels in before.items()} == {"train": [0, 1, 2], "val": [0, 1, 2]}
+    assert {part: sorted(set(labels)) for part, labels in after.items()} == {"train": [1, 2], "val": [1, 2]}
+
+
 @pytest.mark.parametrize("word", ["seed=1", "model=deep", "trainer.accelerator=cpu", "test=true", "database=x"])
 def test_keys_other_than_data_are_refused(folder: Path, word: str) -> None:
     with pytest.raises(UserError, match=rf"^{word}: expected other data to evaluate on, .* data\.root=FOLDER\.$"):

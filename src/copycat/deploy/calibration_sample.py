@@ -119,11 +119,10 @@ def read_logits(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
 def _ask_network(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
     import torch
 
-    from copycat.deploy.evaluation import iterate_images
+    from copycat.deploy.evaluation import iterate_images, read_parts
     from copycat.deploy.predictor import open_predictor
-    from copycat.training.components import build_data
 
-    part = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"]
     with open_predictor(opened, calibrated=False) as predictor:
+        part, label = read_parts(opened, [], predictor)["val"]
         logits = torch.cat([predictor.logits(batch) for batch in iterate_images(part)])
-    return logits.double().numpy(), part.labels.numpy()
+    return logits.double().numpy(), label.numpy()

@@ -138,7 +138,7 @@ def evaluate_parts(
         predictions, trained, missing, images, rechecks = {}, {}, {}, {}, dict[str, Recheck]()
         records = read_images(opened.folder) or []
         trained_digests, used = training_digests(records), calibration_digests(records, predictor.calibration)
-        for name, (part, labels) in _parts(opened, overrides, predictor).items():
+        for name, (part, labels) in read_parts(opened, overrides, predictor).items():
             probability = torch.cat([predictor(batch) for batch in _batches(part, predictor)]).float()
             places = order_of_run.argsort()
             label = labels[:, places] if part.is_multi_label else order_of_run[labels]
@@ -206,11 +206,41 @@ def _recheck(opened: Opened, part: str, predictions: Predictions, calibration: C
     return Recheck(calibration, decisions, is_used)
 
 
-def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:
-    """Return the parts, and the run's labels of their images."""
-    if not overrides:
-        data = build_data(opened.config["data"], seed=opened.config["seed"])
-        return {name: (part, part.labels) for name, part in data.parts.items()}
+def read_parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Mapping[str, tuple[Part, Tensor]]:
+    """Return the parts of the run's own data, or of those that overrides name, and the run's labels of their images.
+
+    Raises:
+        UserError: where the data cannot be read, or have other classes than the run.
+    """
+    source, parts, node = _read_other(opened, overrides, predictor) if overrides else _read_own(opened)
+    key = overrides[0] if overrides else "data"
+    unknown = [name for name in source.classes if name not in predictor.classes]
+    if unknown:
+        raise UserError(
+            f"{key}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
+            f" Name the {'sub-folders' if is_option(node['_target_'], 'data', 'folder') else 'classes'} so."
+        )
+    if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
+        raise UserError(f"{key}: {LABEL_MISMATCHES[predictor.is_multi_label]}")
+    label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
+    return {
+        name if len(parts) > 1 else "all": (part, _labels_of_run(part, label_of_run, len(predictor.classes)))
+        for name, part in parts.items()
+    }
+
+
+def _read_own(opened: Opened) -> tuple[Any, Mapping[str, Part], Mapping[str, Any]]:
+    """Return the source of a run's own data, which may have changed since, its parts and its configuration."""
+    node = opened.config["data"]
+    data = build_data(node, seed=opened.config["seed"])
+    parts = data.parts  # a source may learn its classes only as it loads
+    return data.source, parts, node
+
+
+def _read_other(
+    opened: Opened, overrides: Sequence[str], predictor: Predictor
+) -> tuple[Any, Mapping[str, Part], Mapping[str, Any]]:
+    """Return the source of the data that overrides name, its parts and its configuration."""
     node = dict(compose(name_data(opened, overrides), check_data=False).config["data"])
     if names_own_data(overrides):
         typed = {word.partition("=")[0].split(".")[1] for word in overrides}
@@ -221,20 +251,7 @@ def _parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -> Ma
     source: Any = build_data(node, seed=0).source
     if hasattr(source, "min_classes"):
         source.min_classes = 1
-    parts = source.load()
-    unknown = [name for name in source.classes if name not in predictor.classes]
-    if unknown:
-        raise UserError(
-            f"{overrides[0]}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
-            f" Name the {'sub-folders' if is_option(node['_target_'], 'data', 'folder') else 'classes'} so."
-        )
-    if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
-        raise UserError(f"{overrides[0]}: {LABEL_MISMATCHES[predictor.is_multi_label]}")
-    label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
-    return {
-        name if len(parts) > 1 else "all": (part, _labels_of_run(part, label_of_run, len(predictor.classes)))
-        for name, part in parts.items()
-    }
+    return source, source.load(), node
 
 
 def _labels_of_run(part: Part, label_of_run: Tensor, classes: int) -> Tensor:
