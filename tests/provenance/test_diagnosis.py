@@ -128,6 +128,18 @@ def test_other_data_is_the_first_cause_and_names_the_image(tiny: Path, tmp_path:
     assert (second.kind, second.line) == ("config", "seed 123 → 9")
 
 
+def test_a_new_class_is_named_before_the_images_whose_labels_it_moves(
+    tiny: Path, tmp_path: Path, inputs: RunInputs
+) -> None:
+    other = shutil.copytree(tiny, tmp_path / "other")
+    (other / "train" / "ant").mkdir()
+    shutil.copy(other / "train" / "dog" / "1.png", other / "train" / "ant" / "1.png")
+    now = RunInputs.from_process(inputs.config, DataModule(Folder(root=str(other), image_size=8)))
+    first, second = diagnose(inputs, now)
+    assert (first.kind, first.line) == ("data", "class ant is new")
+    assert second.line.startswith("25 images differ: ")
+
+
 def test_a_run_of_the_first_schema_is_compared_as_far_as_it_goes(inputs: RunInputs) -> None:
     old = RunInputs(
         config=inputs.config,

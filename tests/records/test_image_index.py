@@ -85,6 +85,16 @@ def test_what_changed_is_named_image_by_image() -> None:
     assert image_changes(before, before[::-1]) == ("the same images in another order", [])
 
 
+def test_images_of_one_name_in_several_classes_are_told_apart() -> None:
+    before = make_images(("0.png", 0, "1"), ("0.png", 1, "2"), ("1.png", 0, "3"))
+    assert image_changes(before, make_images(("0.png", 0, "9"), ("0.png", 1, "2"), ("1.png", 0, "3"))) == (
+        "1 image differs: train: 0.png",
+        ["with other pixels"],
+    )
+    assert image_changes(before, before[1:]) == ("1 image differs: train: 0.png", ["gone"])
+    assert image_changes(before, before[::-1]) == ("the same images in another order", [])
+
+
 def test_a_name_is_no_formula_where_a_spreadsheet_opens_the_list(tmp_path: Path) -> None:
     names = ["=1+1", "+x", "-x", "@x", "'=x", "x"]
     images, labels = torch.zeros(6, 3, 2, 2, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)

@@ -65,6 +65,8 @@ class RunInputs:
     images: Sequence[ImageRecord] | None
     """None where they are not recorded."""
     patch: bytes | None
+    classes: Sequence[str] = ()
+    """Names by label; empty where they are not recorded."""
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> "RunInputs":
@@ -73,13 +75,14 @@ class RunInputs:
             changes = read_file(folder / PATCH, max_bytes=2 * MAX_PATCH_BYTES)
         except (OSError, ValueError):
             changes = None
-        return cls(config, manifest["provenance"], read_images(folder), changes)
+        classes = manifest.get("data", {}).get("classes", ())
+        return cls(config, manifest["provenance"], read_images(folder), changes, classes)
 
     @classmethod
     def from_process(cls, config: Mapping[str, Any], data: DataModule) -> "RunInputs":
         """Collect the inputs of a run that would start in this process."""
         provenance = {**fingerprint(config), "data": data.fingerprint()}
-        return cls(config, provenance, index_images(data), uncommitted_patch(config))
+        return cls(config, provenance, index_images(data), uncommitted_patch(config), data.classes)
 
 
 def diagnose(before: RunInputs, after: RunInputs) -> list[Cause]:
@@ -96,6 +99,10 @@ def diagnose(before: RunInputs, after: RunInputs) -> list[Cause]:
 def _data(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     if before.provenance["data"].get("all") == after.provenance["data"].get("all"):
         return
+    if before.classes:  # one that is gone or new moves the labels of others
+        gone = [f"class {name} is gone" for name in before.classes if name not in after.classes]
+        new = [f"class {name} is new" for name in after.classes if name not in before.classes]
+        yield from _join("data", [*gone, *new])
     if before.images is None or after.images is None:
         yield Cause("data", "other images, labels or order; which is not recorded")
         return

@@ -1,7 +1,8 @@
 """Read, write and compare images.csv: a digest of every image of a run, so that a later difference can be named."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import repeat
@@ -112,7 +113,8 @@ def read_images(folder: Path) -> list[ImageRecord] | None:
 
 def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -> tuple[str, list[str]]:
     """Describe the differing images in one line, and in one line per image."""
-    old, new = ({str(image): image for image in images} for images in (before, after))
+    repeated = {name for images in (before, after) for name, count in Counter(map(str, images)).items() if count > 1}
+    old, new = (_by_key(images, repeated) for images in (before, after))
     both = [key for key in old if key in new]
     kinds = {
         "with other pixels": [key for key in both if old[key].digest != new[key].digest],
@@ -125,6 +127,17 @@ def image_changes(before: Sequence[ImageRecord], after: Sequence[ImageRecord]) -
         return "the same images in another order", []
     changed = list(dict.fromkeys(key for keys in changes.values() for key in keys))
     verb = "differs" if len(changed) == 1 else "differ"
-    details = [f"{key}, {kind}" for kind, keys in changes.items() for key in keys]
-    line = f"{pluralize(len(changed), 'image')} {verb}: {one_of(changed, most=4)}"
+    details = [f"{name}, {kind}" for kind, keys in changes.items() for name, *_ in keys]
+    line = f"{pluralize(len(changed), 'image')} {verb}: {one_of([name for name, *_ in changed], most=4)}"
     return line, details if len(details) > 1 else list(changes)
+
+
+def _by_key(images: Sequence[ImageRecord], repeated: Collection[str]) -> dict[tuple[str, str, int], ImageRecord]:
+    """Return images by what identifies them: part and name; of shards, whose names may repeat, the label too."""
+    seen: Counter[tuple[str, str]] = Counter()
+    keyed = {}
+    for image in images:
+        key = str(image), image.label if str(image) in repeated else ""
+        seen[key] += 1
+        keyed[*key, seen[key]] = image
+    return keyed
