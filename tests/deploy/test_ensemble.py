@@ -118,6 +118,19 @@ def test_runs_that_trained_on_each_other_s_validation_images_are_refused(
     assert "expected runs that differ" in read_refusal(official[0], official[0], capsys=capsys)
 
 
+def test_folds_between_which_an_image_was_added_are_refused(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, words = shutil.copytree(tiny, tmp_path / "data"), (*WORDS, "data.folds=2")
+    first = train_tiny(*words, "data.fold=0", data=data, at=tmp_path / "out").folder
+    Image.fromarray(np.full((8, 8, 3), 77, dtype=np.uint8)).save(data / "train" / "dog" / "new.png")
+    second = train_tiny(*words, "data.fold=1", data=data, at=tmp_path / "out").folder
+    refusal = f"{second}: expected the images that {first} divides into folds; 1 image differs: train/dog/new.png. "
+    assert refusal in read_refusal(first, second, capsys=capsys)
+    call_copycat("calibrate", tmp_path / "out", status=2)
+    assert refusal in capsys.readouterr().err
+
+
 def test_runs_that_were_validated_on_other_images_are_refused(
     official: list[Path], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from copycat.deploy.calibration_sample import (
     read_out_of_fold_sample,
     read_validation_sample,
 )
-from copycat.deploy.ensemble_members import Folds, check_all_folds, key_without_fold
+from copycat.deploy.ensemble_members import Folds, check_all_folds, check_same_pool, key_without_fold
 from copycat.records.requested_values import with_requested_values
 from copycat.records.run_folder import MANIFEST
 from copycat.records.run_loader import Opened, open_run
@@ -122,6 +122,7 @@ def _plan_folds(runs: Sequence[Opened], folds: Folds, *, rivals: int) -> Plan:
             f"{runs[0].user_path}: expected each of the {count} folds to be completed; got data.fold={got}."
             " Type copycat resume SWEEP, or --validation."
         )
+    check_same_pool(folds)
     return Plan(
         runs=runs, read_sample=partial(read_out_of_fold_sample, folds), sources=list(folds.values()), rivals=rivals
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
-from copycat.config.suggestions import format_value, one_of
+from copycat.config.suggestions import format_value, one_of, pluralize
 from copycat.deploy.calibration_rows import pool_rechecks
 from copycat.deploy.evaluation import Evaluation, recorded_evaluation
 from copycat.records.image_index import read_images
@@ -42,6 +42,7 @@ def evaluate_members(runs: Sequence[Opened], *, views: int, calibrated: bool = T
         return {name: recorded_evaluation(run, views=views, calibrated=calibrated) for name, run in named}
     for model in models.values():
         check_all_folds(model)
+        check_same_pool(model)
     firsts = [next(iter(model.values())) for model in models.values()]
     names = varying_names([with_requested_values(run.config, run.manifest["request"]) for run in firsts])
     return {
@@ -88,6 +89,27 @@ def check_all_folds(model: Folds) -> None:
             f"{first.folder}: expected each of the {data['folds']} folds, or runs that were validated on the same"
             f" images; got data.fold={got}. Name the images to judge them on, as data=cats."
         )
+
+
+def check_same_pool(model: Folds) -> None:
+    """Raise a UserError where folds of a configuration divide other images, as where some were added in between."""
+    first, *others = model.values()
+    pool = _divided_images(first)
+    for run in others:
+        found = _divided_images(run)
+        if pool and found and (changed := pool ^ found):
+            names = sorted({name for *_, name in changed})
+            raise UserError(
+                f"{run.folder}: expected the images that {first.folder} divides into folds;"
+                f" {pluralize(len(names), 'image differs', 'images differ')}: {one_of(names, most=4)}."
+                " Train all folds on the same images."
+            )
+
+
+def _divided_images(run: Opened) -> set[tuple[str, str, str]]:
+    """Return label, digest and name of the images that a run trained or was validated on; empty without images.csv."""
+    images = read_images(run.folder) or []
+    return {(image.label, image.digest, image.name) for image in images if image.part in ("train", "val")}
 
 
 def varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
