@@ -142,6 +142,26 @@ def test_without_images_csv_a_line_says_that_images_trained_on_are_not_found(
     assert capsys.readouterr().err.splitlines().count(f"copycat: {line}") == 1
 
 
+def test_changes_of_its_own_images_and_unreadable_ones_are_named_on_standard_error(
+    folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_copycat("evaluate", folder, "--csv")
+    assert "changed" not in capsys.readouterr().err
+    images = shutil.copytree(tiny, tmp_path / "images")
+    words = ("trainer.max_epochs=1", "data.on_unreadable=skip")
+    run = train_tiny(*words, *QUIET, data=images, at=tmp_path / "runs").folder
+    (images / "val" / "cat" / "0.png").unlink()
+    (images / "val" / "cat" / "1.png").write_bytes(b"")
+    call_copycat("evaluate", run, "--csv")
+    err = capsys.readouterr().err
+    assert "copycat: 1 unreadable, left out: val/cat/1.png: empty file\n" in err
+    assert "copycat: changed since the run: 2 images differ: val: val/cat/0.png, val: val/cat/1.png\n" in err
+    call_copycat("evaluate", run, folder, "data=folder", f"data.root={images}", "data.on_unreadable=skip", "--csv")
+    err = capsys.readouterr().err
+    assert "copycat: 1 unreadable, left out: val/cat/1.png: empty file\n" in err
+    assert "changed" not in err
+
+
 def test_averages_are_over_the_classes_that_have_images() -> None:
     probability = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
     rows = {

@@ -35,6 +35,7 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
     if arguments.is_one_run:
         (run,) = arguments.runs
         evaluation = evaluate_parts(run, arguments.overrides, views=views, calibrated=calibrated)
+        _report_remarks(evaluation)
         rows, classes = evaluation.rows(), run.manifest["data"]["classes"]
         reports = make_class_reports(evaluation, classes)
         as_json = {"run": str(run.user_path), "metrics": rows, "parts": reports}
@@ -43,6 +44,7 @@ def print_evaluation(arguments: EvaluationArguments, *, form: Form, views: int =
             print_class_reports(reports, classes)
         return
     ensemble = evaluate_ensemble(arguments.runs, arguments.overrides, views=views, calibrated=calibrated)
+    _report_remarks(ensemble.combined)
     combined, members = ensemble.combined.rows(), ensemble.rows() if len(ensemble.members) > 1 else []
     comparisons = ensemble.compare_with_best()
     runs = [str(folder) for folder in arguments.folders]
@@ -64,6 +66,11 @@ def _report_missing_images(runs: Sequence[Opened]) -> None:
         if read_images(run.folder) is None:
             reason = "missing or damaged; whether images were also trained on cannot be checked"
             print_line(f"copycat: {run.user_path / IMAGES}: {reason}", error=True)
+
+
+def _report_remarks(evaluation: Evaluation) -> None:
+    for line in evaluation.remarks:
+        print_line(f"copycat: {line}", error=True)
 
 
 def _write(

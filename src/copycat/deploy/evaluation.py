@@ -12,7 +12,7 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
-from copycat.data.labels import count_classes
+from copycat.data.labels import count_classes, label_codes
 from copycat.data.split import Part
 from copycat.deploy.arguments import name_data, names_own_data
 from copycat.deploy.calibration_rows import MetricRow, Recheck
@@ -23,7 +23,7 @@ from copycat.deploy.predictor import Decisions, Predictor, open_predictor
 from copycat.inspection.reports.intervals import bootstrap
 from copycat.models.added_metrics import AddedMetric, build_added_metrics, compute_all
 from copycat.records.calibration_file import Calibration, read_calibration
-from copycat.records.image_index import read_images, training_digests
+from copycat.records.image_index import ImageRecord, image_changes, read_images, training_digests
 from copycat.records.predictions import Predictions, find_training_copies, read_predictions
 from copycat.records.run_loader import Opened
 from copycat.tables.exact_intervals import clopper_pearson
@@ -63,6 +63,8 @@ class Evaluation:
     """Metrics of the run's group `metrics`."""
     thresholds: Sequence[float] | None = None
     """Those of a calibrated run whose images may have several classes, in the order of the classes."""
+    remarks: Sequence[str] = ()
+    """Lines on images that were left out, and on changes of the run's own data."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -138,7 +140,8 @@ def evaluate_parts(
         predictions, trained, missing, images, rechecks = {}, {}, {}, {}, dict[str, Recheck]()
         records = read_images(opened.folder) or []
         trained_digests, used = training_digests(records), calibration_digests(records, predictor.calibration)
-        for name, (part, labels) in read_parts(opened, overrides, predictor).items():
+        parts = read_parts(opened, overrides, predictor)
+        for name, (part, labels) in parts.items():
             probability = torch.cat([predictor(batch) for batch in _batches(part, predictor)]).float()
             places = order_of_run.argsort()
             label = labels[:, places] if part.is_multi_label else order_of_run[labels]
@@ -153,7 +156,25 @@ def evaluate_parts(
                 missing[name] = [other for other, count in zip(predictor.classes, counts, strict=True) if not count]
         added = build_added_metrics(opened.config, order, multi_label=predictor.is_multi_label)
         thresholds = _order_thresholds(predictor, order)
-    return Evaluation(predictions, trained, missing, images, rechecks, order, added, thresholds)
+    remarks = [*_count_unreadable(parts), *(() if overrides else _name_changes(records, parts))]
+    return Evaluation(predictions, trained, missing, images, rechecks, order, added, thresholds, remarks)
+
+
+def _count_unreadable(parts: Mapping[str, tuple[Part, Tensor]]) -> Iterator[str]:
+    if unreadable := sorted({line for part, _ in parts.values() for line in part.unreadable}):
+        yield f"{len(unreadable)} unreadable, left out: {unreadable[0]}"
+
+
+def _name_changes(records: Sequence[ImageRecord], parts: Mapping[str, tuple[Part, Tensor]]) -> Iterator[str]:
+    """Describe what differs from the images that the run recorded, if it did."""
+    before = [replace(record, group=None) for record in records]
+    after = [
+        ImageRecord(name, *image)
+        for name, (part, labels) in parts.items()
+        for image in zip(label_codes(labels), part.digests, part.names, strict=True)
+    ]
+    if before and {*before} != {*after}:
+        yield f"changed since the run: {image_changes(before, after)[0]}"
 
 
 def _order_thresholds(predictor: Predictor, order: Sequence[str]) -> Sequence[float] | None:
