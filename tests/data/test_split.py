@@ -25,11 +25,11 @@ LARGER = Part(images=torch.zeros(1, 3, 2, 2, dtype=torch.uint8), labels=torch.te
             {"images": IMAGES.numpy()},  # type: ignore[union-attr]
             "data: expected images as a tensor; got a NumPy array. Wrap it in torch.from_numpy.",
         ),
-        ({"labels": LABELS.int()}, "data: expected labels as int64 [2], one an image; got int32 [2]."),
-        ({"labels": LABELS[:, None]}, "data: expected labels as int64 [2], one an image; got int64 [2, 1]."),
-        ({"labels": LABELS[:1]}, "data: expected labels as int64 [2], one an image; got int64 [1]."),
-        ({"names": ["a"]}, "data: expected 2 names, one an image; got 1."),
-        ({"digests": ["a", "b", "c"]}, "data: expected 2 digests, one an image; got 3."),
+        ({"labels": LABELS.int()}, "data: expected labels as int64 [2], one per image; got int32 [2]."),
+        ({"labels": LABELS[:, None]}, "data: expected labels as int64 [2], one per image; got int64 [2, 1]."),
+        ({"labels": LABELS[:1]}, "data: expected labels as int64 [2], one per image; got int64 [1]."),
+        ({"names": ["a"]}, "data: expected 2 names, one per image; got 1."),
+        ({"digests": ["a", "b", "c"]}, "data: expected 2 digests, one per image; got 3."),
     ],
 )
 def test_a_part_of_another_form_is_one_line_that_says_what_was_expected(fields: dict[str, Any], line: str) -> None:

@@ -274,7 +274,7 @@ TORCH_TOO = {
     "train optimizer._target_=torch.optim.Adma": "'torch.optim' has no attribute 'Adma'",
     "train data.train=3 data.cat_share=0.01 loss.class_weights=balanced": "got none of cat. Type loss.class_w",
     "train data.train=3 data.cat_share=0.01 data.sampler=balanced": "got none of cat. Type data.sampler=null",
-    "train loss.class_weights=[1.0,2.0,3.0]": "loss.class_weights: expected 2 numbers, one a class; got 3",
+    "train loss.class_weights=[1.0,2.0,3.0]": "loss.class_weights: expected 2 numbers, one per class; got 3",
     "train model.in_features=5": "model.in_features: expected 12288, .* got 5",
     "train model=cnn model.channels=[1,1,1,1,1,1,1,1]": "poolings need images of at least 256×256",
     "train augmentation=light augmentation.shift=64": "augmentation.shift: expected less than the images' 64 pixels",

@@ -113,7 +113,7 @@ def _folder(arguments: argparse.Namespace) -> list[str]:
     from copycat.config.suggestions import quote_value
     from copycat.data.sources.root import check_root
 
-    check_root(expand_home(arguments.data), key="DIR", hint="Type a folder with one sub-folder of images a class")
+    check_root(expand_home(arguments.data), key="DIR", hint="Type a folder with one sub-folder of images per class")
     return ["data=folder", f"data.root={quote_value(arguments.data)}"]
 
 

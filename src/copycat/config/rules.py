@@ -221,7 +221,7 @@ RULES: dict[str, Rule] = {
     **{f"{key}.{name}": rule for key in SCHEDULERS for name, rule in SCHEDULER_RULES.items()},
     "loss.reduction": choice("mean", "sum"),
     "loss.class_weights": optional(
-        any_of(choice("balanced"), list_of(POSITIVE, "a number > 0 a class, as [1.0,2.0]", least=1))
+        any_of(choice("balanced"), list_of(POSITIVE, "a number > 0 per class, as [1.0,2.0]", least=1))
     ),
     "loss.gamma": NOT_NEGATIVE,
     "loss.label_smoothing": HALF_OPEN_FRACTION,

@@ -33,8 +33,8 @@ class DigestCache:
     A digest is valid as long as its image keeps its stamp, and Pillow its version. A cache that is damaged or cannot be
     written is ignored, which only costs time. The root is the folder of the files, or the name of a table's content.
 
-    The file has 32 bytes an image: a hash of name and stamp, by which they are sorted, and the digest. It is mapped, so
-    that it takes no memory of its own. Earlier versions wrote JSON, which is read where there is nothing else.
+    The file has 32 bytes per image: a hash of name and stamp, by which they are sorted, and the digest. It is mapped,
+    so that it takes no memory of its own. Earlier versions wrote JSON, which is read where there is nothing else.
     """
 
     root: Path | str

@@ -96,7 +96,7 @@ class ClassDraws:
     """Draw images with replacement, a class by its weight and one of its images at random, each place alone.
 
     The inverse of the distribution function is that of the classes, so that little is stored: labels in the order of
-    the classes, as those of a folder are, need nothing more, and others an index of 8 bytes an image.
+    the classes, as those of a folder are, need nothing more, and others an index of 8 bytes per image.
     """
 
     def __init__(self, labels: Tensor, weights: Sequence[float]) -> None:

@@ -82,10 +82,10 @@ class Part:
         fits = self.labels.ndim == 1 or (self.labels.ndim == 2 and self.labels.shape[1] > 1)
         if not fits or len(self.labels) != shape[0] or self.labels.dtype != torch.int64:
             got = f"{_word(self.labels.dtype)} {list(self.labels.shape)}"
-            raise UserError(f"data: expected labels as int64 {shape[:1]}, one an image; got {got}.")
+            raise UserError(f"data: expected labels as int64 {shape[:1]}, one per image; got {got}.")
         for field, values in (("names", self.names), ("digests", self.digests), ("groups", self.groups)):
             if values is not None and len(values) != shape[0]:
-                raise UserError(f"data: expected {shape[0]} {field}, one an image; got {len(values)}.")
+                raise UserError(f"data: expected {shape[0]} {field}, one per image; got {len(values)}.")
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -65,7 +65,7 @@ def _check_same_images(runs: Sequence[Opened]) -> None:
         if digest != first[0] and not (other_size and names and names == first[1]):
             raise UserError(
                 f"{run.folder}: expected runs that were validated on the same images, or are all folds of one split;"
-                f" got others than those of {runs[0].folder}. Name the images to judge them on, as data=cats."
+                f" got others than those of {runs[0].folder}. Name the images to evaluate them on, as data=cats."
             )
 
 
@@ -87,7 +87,7 @@ def check_all_folds(model: Folds) -> None:
         got = one_of(sorted(map(format_value, model)))
         raise UserError(
             f"{first.folder}: expected each of the {data['folds']} folds, or runs that were validated on the same"
-            f" images; got data.fold={got}. Name the images to judge them on, as data=cats."
+            f" images; got data.fold={got}. Name the images to evaluate them on, as data=cats."
         )
 
 

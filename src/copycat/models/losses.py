@@ -115,7 +115,7 @@ class MSE(Loss):
 
 
 class CrossEntropy(LabelSmoothingLoss):
-    """Compute the softmax cross-entropy of one logit a class."""
+    """Compute the softmax cross-entropy of one logit per class."""
 
     @staticmethod
     def out_features(classes: int) -> int:
@@ -199,7 +199,7 @@ class Focal(LabelSmoothingLoss):
 
 
 class MultiLabel(LabelSmoothingLoss):
-    """Compute the mean over classes of the binary cross-entropy of one logit a class, each with a sigmoid of its own.
+    """Compute the mean over classes of the binary cross-entropy of one logit per class, each with a sigmoid of its own.
 
     For images that may have several classes, or none. A class weight multiplies the cost of the class's images alone,
     as `pos_weight` of nn.BCEWithLogitsLoss does. Label smoothing moves each target toward 0.5.

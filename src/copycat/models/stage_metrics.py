@@ -192,7 +192,7 @@ class EpochSteps:
     """Hold the losses, probabilities and labels of an epoch's steps."""
 
     losses: list[Tensor] = field(default_factory=list)
-    """Scalars, one a step."""
+    """Scalars, one per step."""
     probabilities: list[Tensor] = field(default_factory=list)
     """[B] of class 1, or [B, classes]."""
     labels: list[Tensor] = field(default_factory=list)

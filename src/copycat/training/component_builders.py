@@ -70,8 +70,8 @@ def build_loss(node: Config, *, classes: int) -> losses.Loss:
     loss = instantiate_target("loss", resolved)
     if not isinstance(loss, losses.Loss):
         raise UserError(f"loss._target_: expected a {losses.__name__}.Loss; got {node['_target_']!r}.")
-    if loss.class_weights is not None and len(loss.class_weights) != classes:
-        raise UserError(f"loss.class_weights: expected {classes} numbers, one a class; got {len(loss.class_weights)}.")
+    if loss.class_weights is not None and (count := len(loss.class_weights)) != classes:
+        raise UserError(f"loss.class_weights: expected {classes} numbers, one per class; got {count}.")
     return loss
 
 

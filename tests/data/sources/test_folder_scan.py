@@ -10,6 +10,7 @@ from copycat.config.errors import UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.quality import check_data
 from copycat.data.sources.folder import Folder
+from copycat.data.sources.folder_scan import scan_folder
 from copycat.data.sources.folder_walk import find_images
 from tests.support.images import load_folder
 
@@ -133,7 +134,7 @@ def test_parts_with_other_classes_are_refused(save_picture: SavePicture, tmp_pat
 def test_parts_without_class_folders_are_not_taken_for_classes(save_picture: SavePicture, tmp_path: Path) -> None:
     save_picture("set/train/cat.1.png")
     save_picture("set/test/1.png")
-    with pytest.raises(UserError, match=r"expected a sub-folder a class, two or more, in .*train; got no sub-folder"):
+    with pytest.raises(UserError, match=r"expected one sub-folder per class, two or more, in .*train; got no"):
         load_folder(tmp_path / "set")
 
 
@@ -148,6 +149,8 @@ def test_fewer_than_two_classes_are_refused(tmp_path: Path, save_picture: SavePi
     save_picture("set/a.png")
     with pytest.raises(UserError, match=r"two or more, in .*; got no sub-folder"):
         load_folder(tmp_path / "set")
+    with pytest.raises(UserError, match=r"one or more, in .*; got no sub-folder"):  # as `copycat evaluate` reads it
+        scan_folder(tmp_path / "set", min_classes=1)
     save_picture("set/cat/a.png")
     with pytest.raises(UserError, match=r"two or more, in .*; got only cat"):
         load_folder(tmp_path / "set")

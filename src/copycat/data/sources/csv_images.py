@@ -18,7 +18,7 @@ from copycat.data.split import Part
 
 
 class CsvImages(ImageSource):
-    """Load the images that a CSV file lists, one a row, with the names of their classes.
+    """Load the images that a CSV file lists, one per row, with the names of their classes.
 
     Args:
         file: the CSV file, UTF-8 with a header.

@@ -134,7 +134,10 @@ def _class_folders(folder: Path, walk: FolderWalk, min_classes: int) -> list[str
     names = walk.sub_folders(folder)
     if len(names) < min_classes:
         got = f"only {escape_name(names[0])}" if names else "no sub-folder"
-        raise UserError(f"data.root: expected a sub-folder a class, two or more, in {folder}; got {got}. {HINT}.")
+        least = "one" if min_classes == 1 else "two"
+        raise UserError(
+            f"data.root: expected one sub-folder per class, {least} or more, in {folder}; got {got}. {HINT}."
+        )
     walk.leave_out_files(folder)
     return names
 

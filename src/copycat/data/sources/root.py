@@ -15,7 +15,7 @@ from copycat.data.sources.file_names import is_address
 from copycat.data.sources.forms import PACKAGES
 from copycat.data.sources.groups import compile_pattern
 
-HINT = "Type data.root=FOLDER, a folder with one sub-folder of images a class"
+HINT = "Type data.root=FOLDER, a folder with one sub-folder of images per class"
 ROOT_HINT = "Type data.root=FOLDER, the folder that the table's paths are relative to"
 
 

@@ -70,7 +70,7 @@ def _draw_sheet(tag: str, pixels: bytes, shape: tuple[int, ...], names: tuple[st
 
 
 def _class_names(label: Tensor, classes: Sequence[str]) -> str:
-    """Return an image's class or classes; for a mixed image its two largest shares, one a line."""
+    """Return an image's class or classes; for a mixed image its two largest shares, one per line."""
     if not label.is_floating_point():
         return label_names(label[None], classes)[0]
     shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)[:2]
