@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from errno import EMFILE
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from copycat.config.errors import UserError
 from copycat.config.places import cache_folder
 from copycat.data.datamodule import DataModule
+from copycat.data.decode import UnreadableImage
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.lazy_images import LazyImages
 from copycat.data.loaders import MemoryLoader
@@ -79,6 +81,26 @@ def test_unreadable_images_are_known_without_decoding(pets: Path, monkeypatch: p
     assert torch.equal(stack_images(first), stack_images(second))
     with pytest.raises(UserError, match=r"1 of 5 files .* can't be read, first cat/b\.jpeg"):
         load_folder(pets, **CACHED)
+
+
+def test_an_image_that_the_system_refused_is_read_once_it_can_be(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pets / "cat" / "b.jpeg").write_bytes(b"no image")
+    opened, calls = LazyImages.__getitem__, list[str]()
+
+    def refuse(images: LazyImages, index: int) -> Tensor:
+        calls.append(images.key(index))
+        if images.key(index) == "cat/a.png":
+            raise UnreadableImage(images.path(index), "Too many open files") from OSError(EMFILE, "Too many open files")
+        return opened(images, index)
+
+    monkeypatch.setattr(LazyImages, "__getitem__", refuse)
+    for _ in range(2):
+        calls.clear()
+        assert len(load_folder(pets, on_unreadable="skip", **CACHED)["train"].unreadable) == 2
+    assert calls == ["cat/a.png"]  # those that were read are not decoded again
+    monkeypatch.setattr(LazyImages, "__getitem__", opened)
+    (line,) = load_folder(pets, on_unreadable="skip", **CACHED)["train"].unreadable
+    assert line.startswith("cat/b.jpeg: ")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "no digests"])

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,8 @@ class CachedImages:
 
     images: MappedImages
     outcomes: Sequence[str | UnreadableImage]
+    may_recover: Sequence[int]
+    """Indices of unreadable images whose files may be readable without a change of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ class PixelCache:
             UserError: where they do not fit into the cache, or the cache cannot be written to.
         """
         path = cache_folder() / FOLDER / f"{self._key(encoded, count)}{PIXELS}"
-        cached = _read(path, encoded, count, self.size)
+        cached = self._find(path, encoded, count)
         if cached is not None:
             return cached
         needed = count * 3 * self.size**2
@@ -114,7 +116,7 @@ class PixelCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(LOCK)):
-                cached = _read(path, encoded, count, self.size)  # another process may have built it meanwhile
+                cached = self._find(path, encoded, count)  # another process may have built it meanwhile
                 if cached is None:
                     self._make_room(path, needed)
                     _build(path, encoded, count, what="Decoding into the cache")
@@ -125,6 +127,13 @@ class PixelCache:
                 f" {(error.strerror or str(error)).lower()}. Type data.cache=false, or set COPYCAT_CACHE."
             ) from error
         assert cached is not None
+        return cached
+
+    def _find(self, path: Path, encoded: EncodedImages, count: int) -> CachedImages | None:
+        """Return cached images; None where there are none, or one can be read now that could not be read then."""
+        cached = _read(path, encoded, count, self.size)
+        if cached is None or any(not isinstance(_decode(encoded, at), UnreadableImage) for at in cached.may_recover):
+            return None
         return cached
 
     def _key(self, encoded: EncodedImages, count: int) -> str:
@@ -162,7 +171,7 @@ def _read(path: Path, encoded: EncodedImages, count: int, size: int) -> CachedIm
         recorded = json.loads(path.with_suffix(OUTCOMES).read_bytes())
         errors = {int(index): error for index, error in recorded["errors"].items()}
         outcomes: list[str | UnreadableImage] = [str(one) for one in recorded["digests"]]
-        for index, (reason, is_too_large) in errors.items():
+        for index, (reason, is_too_large, *_) in errors.items():
             outcomes[index] = UnreadableImage(Path(encoded.key(index)), str(reason), is_too_large=bool(is_too_large))
         images = MappedImages(path, count - len(errors), size)
         if len(outcomes) != count or path.stat().st_size != np.prod(images.shape, dtype=np.int64):
@@ -170,30 +179,33 @@ def _read(path: Path, encoded: EncodedImages, count: int, size: int) -> CachedIm
         os.utime(path)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
-    return CachedImages(images, outcomes)
+    return CachedImages(images, outcomes, [index for index, (_, _, *may_recover) in errors.items() if any(may_recover)])
+
+
+def _decode(encoded: EncodedImages, index: int) -> Tensor | UnreadableImage:
+    try:
+        return encoded[index]
+    except UnreadableImage as error:
+        return error
 
 
 def _build(path: Path, encoded: EncodedImages, count: int, *, what: str) -> None:
-    def read(index: int) -> Tensor | UnreadableImage:
-        try:
-            return encoded[index]
-        except UnreadableImage as error:
-            return error
-
     digests: list[str] = []
-    errors: dict[int, tuple[str, bool]] = {}
+    errors: dict[int, tuple[str, bool, bool]] = {}
 
     def pixels(images: Iterable[Tensor | UnreadableImage]) -> Iterator[bytes]:
         for index, image in enumerate(images):
             if isinstance(image, UnreadableImage):
-                errors[index] = image.reason, image.is_too_large
+                # of the system, as for too many open files or a lack of permission; a file that is missing has no stamp
+                is_of_system = isinstance(image.__cause__, OSError) and image.__cause__.errno is not None
+                errors[index] = image.reason, image.is_too_large, is_of_system and encoded.stamp(index) is not None
                 digests.append("")
             else:
                 digests.append(digest(image))
                 yield image.contiguous().numpy().tobytes()
 
     with _whole_file(path) as file:
-        for content in pixels(parallel_map(read, count, what=what)):
+        for content in pixels(parallel_map(partial(_decode, encoded), count, what=what)):
             file.write(content)
     write_whole(path.with_suffix(OUTCOMES), json.dumps({"digests": digests, "errors": errors}).encode())
 
