@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._utils import ExceptionWrapper
 
 from copycat.config.composition import open_loader
 from copycat.config.overrides import parse_overrides
@@ -20,6 +21,7 @@ from copycat.config.suggestions import (
     quoted_override,
     type_override,
 )
+from copycat.data.decode import UnreadableImage
 
 OPTIMIZERS = ["adam", "adamax", "adamw", "lbfgs", "momentum", "rmsprop", "rprop", "sgd", "sparse_adam"]
 
@@ -97,6 +99,16 @@ def test_a_value_is_shown_as_a_user_types_it(value: object, text: str) -> None:
 def test_an_error_of_many_lines_is_told_by_its_first() -> None:
     assert first_line(ValueError("\n  too   many\tdogs.\nand cats")) == "too many dogs"
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_an_error_of_a_worker_of_torch_is_told_by_its_last_line() -> None:
+    try:
+        raise UnreadableImage("cat/1.png", "empty file")
+    except UnreadableImage:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")  # type: ignore[no-untyped-call]
+    with pytest.raises(RuntimeError) as raised:
+        wrapped.reraise()  # type: ignore[no-untyped-call]
+    assert first_line(raised.value) == "copycat.data.decode.UnreadableImage: cat/1.png: empty file"
     assert describe_error(KeyError()) == "KeyError"
     assert describe_error(ValueError("too many dogs")) == "ValueError: too many dogs"
 

@@ -104,8 +104,10 @@ def type_override(key: str, value: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without the full stop."""
+    """Return the first line of an error's message, without the full stop; the last of one from a DataLoader worker."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and re.match("Caught .* in DataLoader worker process", lines[0]):  # before the worker's whole traceback
+        lines = lines[-1:]
     return re.sub(r"\s+", " ", lines[0]).removesuffix(".") if lines else type(error).__name__
 
 
