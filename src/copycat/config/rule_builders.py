@@ -79,6 +79,7 @@ def optional(rule: Rule) -> Rule:
 BOOLEAN = Rule(words="true or false", allows=lambda v: isinstance(v, bool))
 TEXT = Rule(words="a non-empty string", allows=lambda v: isinstance(v, str) and v != "")
 ANY_NUMBER = number(lambda _: True, "")
+WHOLE_NUMBER = Rule(words="a whole number", allows=lambda v: is_integer(v))
 POSITIVE = number(lambda v: v > 0, "> 0")
 NOT_NEGATIVE = number(lambda v: v >= 0, "≥ 0")
 HALF_OPEN_FRACTION = number(lambda v: 0 <= v < 1, "from 0 to below 1")

@@ -17,6 +17,7 @@ from copycat.config.rule_builders import (
     OPEN_FRACTION,
     POSITIVE,
     TEXT,
+    WHOLE_NUMBER,
     Rule,
     any_of,
     choice,
@@ -260,7 +261,9 @@ RULES: dict[str, Rule] = {
     "data.label_separator": optional(TEXT),
     "data.multi_label": BOOLEAN,
     "data.delimiter": optional(choice("comma", "semicolon", "tab", "bar")),
-    "data.classes": optional(list_of(TEXT, "a list of two or more names, as [non-cat,cat]", least=2)),
+    "data.classes": optional(
+        list_of(any_of(TEXT, WHOLE_NUMBER), "a list of two or more names, as [non-cat,cat] or [0,1]", least=2)
+    ),
     "data.batch_size": optional(integer(1)),
     "data.shuffle": optional(BOOLEAN),
     "data.sampler": optional(choice("balanced")),

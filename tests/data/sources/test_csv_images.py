@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.csv_images import CsvImages
+from copycat.training.components import build_data
 from tests.support.commands import call_copycat
 from tests.support.images import load_folder, stack_images
 
@@ -171,6 +173,13 @@ def test_a_wrong_column_or_class_is_one_line(pets: Path, options: dict[str, Any]
     rows = [f"{row},{owner}" for row, owner in zip(ROWS, ["a", "b", "", "d", "e"], strict=True)]
     with pytest.raises(UserError, match=line):
         load(pets, *rows, header="path,label,owner", **options)
+
+
+def test_classes_that_are_whole_numbers_are_ordered_as_they_are_typed(pets: Path) -> None:
+    (pets / "numbered.csv").write_text("path,label\n" + "\n".join(ROWS).replace(",cat", ",0").replace(",dog", ",1"))
+    words = ["data=csv", f"data.file={pets / 'numbered.csv'}", "data.classes=[1,0]"]
+    data = build_data(compose(words).config["data"], seed=0)
+    assert data.classes == ("1", "0")
 
 
 def test_files_that_cannot_be_read_are_named_with_their_lines_or_skipped(pets: Path) -> None:

@@ -100,6 +100,21 @@ def test_a_row_without_an_image_or_label_is_named(pets: Path, tmp_path: Path) ->
         load_rows("shards", root)
 
 
+@pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+        (None, r"expected the column of the class names; .* has none of words or whole numbers\. Type"),
+        ("label", r"expected a column of words or whole numbers; got 'label'\."),
+    ],
+)
+def test_labels_that_are_fractions_are_refused_in_one_line(
+    stated: str | None, line: str, pets: Path, tmp_path: Path
+) -> None:
+    root = write_parquet(tmp_path / "rows/a.parquet", make_table(pets, label=[0.0, 0.0, 0.0, 1.0, 1.0]))
+    with pytest.raises(UserError, match=rf"^data\.label_column: {line}"):
+        load_rows("shards", root, label_column=stated)
+
+
 def test_a_wrong_column_of_images_is_one_clear_line(pets: Path, tmp_path: Path) -> None:
     root = write_parquet(tmp_path / "rows/a.parquet", make_table(pets, label=LABELS))
     with pytest.raises(UserError, match=r"^data\.image_column: expected one of photo; got 'foto'\. Did you mean"):

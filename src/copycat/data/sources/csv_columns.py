@@ -57,15 +57,15 @@ def find_column(columns: Iterable[str], key: str, stated: str | None, usual: Seq
         words = map(_normalize, usual)
         return next((by_word[word] for word in words if word in by_word), None)
     if stated not in names and stated != IGNORE:
+        expected = f"one of {one_of(names)}" if names else "a column of words or whole numbers"
         raise UserError(
-            f"data.{key}: expected one of {one_of(names)}; got {stated!r}."
-            + did_you_mean(stated, names, before=f"data.{key}=")
+            f"data.{key}: expected {expected}; got {stated!r}." + did_you_mean(stated, names, before=f"data.{key}=")
         )
     return stated if stated in names else None
 
 
 def check_label_keys(
-    columns: Sequence[str] | None, separator: str | None, classes: Sequence[str] | None, *, names: Sequence[str]
+    columns: Sequence[str] | None, separator: str | None, classes: Sequence[str | int] | None, *, names: Sequence[str]
 ) -> None:
     """Check the keys of labels against each other, and against the names of the table's columns.
 

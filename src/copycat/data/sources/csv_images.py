@@ -47,7 +47,7 @@ class CsvImages(ImageSource):
         split_column: str | None = None,
         exclude_column: str | None = None,
         groups: str | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str | int] | None = None,
         image_size: int | None = None,
         fit: str = "crop",
         on_unreadable: str = "stop",

@@ -33,7 +33,7 @@ def read_labels(
     column: str | None,
     columns: Sequence[str] | None = None,
     separator: str | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str | int] | None = None,
     min_classes: int = 2,
 ) -> CsvLabels:
     """Read the labels of rows.
@@ -87,7 +87,9 @@ def _is_marked(table: CsvTable, row: int, column: str) -> bool:
     return marked
 
 
-def _find_classes(table: CsvTable, rows: Mapping[int, Sequence[str]], stated: Sequence[str] | None) -> Sequence[str]:
+def _find_classes(
+    table: CsvTable, rows: Mapping[int, Sequence[str]], stated: Sequence[str | int] | None
+) -> Sequence[str]:
     """Return the stated classes, or those of the rows, sorted."""
     if stated is None:
         return sort_classes(name for found in rows.values() for name in found)

@@ -53,7 +53,7 @@ class RowSource(ImageSource):
         label_separator: str | None = None,
         split_column: str | None = None,
         groups: str | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str | int] | None = None,
         image_size: int | None = None,
         fit: str = "crop",
         on_unreadable: str = "stop",
@@ -102,7 +102,7 @@ class RowSource(ImageSource):
         if label is None:
             raise UserError(
                 f"data.label_column: expected the column of the class names; {escape_name(self.root)} has"
-                f" {one_of(columns) or 'none'}. Type data.label_column=NAME."
+                f" {one_of(columns) or 'none of words or whole numbers'}. Type data.label_column=NAME."
             )
         check_groups_key(self.groups, columns)
         every = range(len(data.names))
