@@ -96,6 +96,10 @@ def test_images_whose_classes_have_another_order_now_have_the_run_s_labels(
     assert "data: expected the run's classes, crow, duck, owl; got auk." in capsys.readouterr().err
     (images / "auk").rename(images / "duck")
     assert calibrate(folder, capsys=capsys)["temperature"] == before
+    (moved,) = [line for line in (folder / "images.csv").read_text().splitlines() if line.startswith("val,0,")][:1]
+    (images / moved.rpartition(",")[2]).unlink()
+    call_copycat("calibrate", str(folder), status=2)
+    assert f"{folder}: expected its own validation images; changed since the run: " in capsys.readouterr().err
 
 
 def test_evaluate_rechecks_coverage_and_predict_prints_the_set_or_that_it_is_not_sure(

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from copycat import read_runs
+from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import evaluate_ensemble
 from copycat.records.run_folder import read_manifest
@@ -125,7 +126,7 @@ def test_folds_between_which_an_image_was_added_are_refused(
     first = train_tiny(*words, "data.fold=0", data=data, at=tmp_path / "out").folder
     Image.fromarray(np.full((8, 8, 3), 77, dtype=np.uint8)).save(data / "train" / "dog" / "new.png")
     second = train_tiny(*words, "data.fold=1", data=data, at=tmp_path / "out").folder
-    refusal = f"{second}: expected the images that {first} divides into folds; 1 image differs: train/dog/new.png. "
+    refusal = "divides into folds; 1 image differs: train/dog/new.png. Train all folds on the same images.\n"
     assert refusal in read_refusal(first, second, capsys=capsys)
     call_copycat("calibrate", tmp_path / "out", status=2)
     assert refusal in capsys.readouterr().err
@@ -163,6 +164,15 @@ def test_without_predictions_csv_the_networks_are_asked(official: list[Path], tm
         for folders in (copies, official)
     )
     assert asked == pytest.approx(read, abs=1e-6)
+
+
+def test_networks_are_not_asked_about_images_that_changed(tiny: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny, tmp_path / "data")
+    runs = [train_tiny(*WORDS, f"seed={seed}", data=data, at=tmp_path / "out").folder for seed in (0, 1)]
+    (data / "val" / "cat" / "0.png").unlink()
+    assert len(evaluate_ensemble(open_completed_in(runs), []).combined.predictions["val"].label) == 8  # as recorded
+    with pytest.raises(UserError, match=r"expected its own images; changed since the run: 1 image differs: val: val/c"):
+        evaluate_ensemble(open_completed_in(runs), [], views=2)
 
 
 def test_images_that_were_trained_on_too_are_left_out_of_a_second_figure(

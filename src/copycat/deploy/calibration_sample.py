@@ -119,10 +119,12 @@ def read_logits(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
 def _ask_network(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
     import torch
 
-    from copycat.deploy.evaluation import iterate_images, read_parts
+    from copycat.deploy.evaluation import iterate_images, name_changes, read_parts
     from copycat.deploy.predictor import open_predictor
 
     with open_predictor(opened, calibrated=False) as predictor:
         part, label = read_parts(opened, [], predictor)["val"]
+        if changed := name_changes(read_images(opened.folder) or [], {"val": (part, label)}):
+            raise UserError(f"{opened.folder}: expected its own validation images; {changed}. Put them back.")
         logits = torch.cat([predictor.logits(batch) for batch in iterate_images(part)])
     return logits.double().numpy(), label.numpy()

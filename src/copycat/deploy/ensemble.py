@@ -99,4 +99,4 @@ def _mean_evaluation(members: Sequence[Evaluation]) -> Evaluation:
         mean = np.mean([member.predictions[part].probability for member in members], axis=0)
         predictions[part] = Predictions(label, mean)
         trained[part] = np.any([member.trained[part] for member in members], axis=0)
-    return Evaluation(predictions, trained, missing, remarks=members[0].remarks)
+    return Evaluation(predictions, trained, missing, unreadable=members[0].unreadable)

@@ -63,8 +63,10 @@ class Evaluation:
     """Metrics of the run's group `metrics`."""
     thresholds: Sequence[float] | None = None
     """Those of a calibrated run whose images may have several classes, in the order of the classes."""
-    remarks: Sequence[str] = ()
-    """Lines on images that were left out, and on changes of the run's own data."""
+    unreadable: str = ""
+    """Line on images that were left out; empty where there are none."""
+    changed: str = ""
+    """Line on images of the run's own data that are others than it recorded; empty where there are none."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -156,25 +158,30 @@ def evaluate_parts(
                 missing[name] = [other for other, count in zip(predictor.classes, counts, strict=True) if not count]
         added = build_added_metrics(opened.config, order, multi_label=predictor.is_multi_label)
         thresholds = _order_thresholds(predictor, order)
-    remarks = [*_count_unreadable(parts), *(() if overrides else _name_changes(records, parts))]
-    return Evaluation(predictions, trained, missing, images, rechecks, order, added, thresholds, remarks)
+    unreadable = sorted({line for part, _ in parts.values() for line in part.unreadable})
+    return Evaluation(
+        predictions,
+        trained,
+        missing,
+        images,
+        rechecks,
+        order,
+        added,
+        thresholds,
+        unreadable=f"{len(unreadable)} unreadable, left out: {unreadable[0]}" if unreadable else "",
+        changed="" if overrides else name_changes(records, parts),
+    )
 
 
-def _count_unreadable(parts: Mapping[str, tuple[Part, Tensor]]) -> Iterator[str]:
-    if unreadable := sorted({line for part, _ in parts.values() for line in part.unreadable}):
-        yield f"{len(unreadable)} unreadable, left out: {unreadable[0]}"
-
-
-def _name_changes(records: Sequence[ImageRecord], parts: Mapping[str, tuple[Part, Tensor]]) -> Iterator[str]:
-    """Describe what differs from the images that the run recorded, if it did."""
-    before = [replace(record, group=None) for record in records]
+def name_changes(records: Sequence[ImageRecord], parts: Mapping[str, tuple[Part, Tensor]]) -> str:
+    """Describe what differs in these parts from the images that a run recorded; empty where nothing does."""
+    before = [replace(record, group=None) for record in records if record.part in parts]
     after = [
         ImageRecord(name, *image)
         for name, (part, labels) in parts.items()
         for image in zip(label_codes(labels), part.digests, part.names, strict=True)
     ]
-    if before and {*before} != {*after}:
-        yield f"changed since the run: {image_changes(before, after)[0]}"
+    return f"changed since the run: {image_changes(before, after)[0]}" if before and {*before} != {*after} else ""
 
 
 def _order_thresholds(predictor: Predictor, order: Sequence[str]) -> Sequence[float] | None:
@@ -190,7 +197,7 @@ def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = Tr
     scales was rounded to 0, the network predicts again.
 
     Raises:
-        UserError: where the predictions are damaged, or the run cannot predict.
+        UserError: where the predictions are damaged, the run cannot predict, or its images changed since.
     """
     classes = len(opened.manifest["data"]["classes"])
     predictions = read_predictions(opened.folder, classes=classes)
@@ -203,6 +210,8 @@ def recorded_evaluation(opened: Opened, *, views: int = 1, calibrated: bool = Tr
     )
     if not predictions or views > 1 or is_rounded:
         evaluation = evaluate_parts(opened, [], views=views, calibrated=calibrated)
+        if evaluation.changed:
+            raise UserError(f"{opened.folder}: expected its own images; {evaluation.changed}. Put them back.")
         predictions = {part: each for part, each in evaluation.predictions.items() if part != "train"}
         return replace(evaluation, predictions=predictions, images={})
     copies = find_training_copies(opened.folder, predictions)
