@@ -257,7 +257,9 @@ RULES: dict[str, Rule] = {
     "data.name": TEXT,
     "data.download": BOOLEAN,
     "data.file": TEXT,
-    "data.label_columns": optional(list_of(TEXT, "a list of two or more columns, as [cat,dog]", least=2)),
+    "data.label_columns": optional(
+        list_of(any_of(TEXT, WHOLE_NUMBER), "a list of two or more columns, as [cat,dog] or [0,1]", least=2)
+    ),
     "data.label_separator": optional(TEXT),
     "data.multi_label": BOOLEAN,
     "data.delimiter": optional(choice("comma", "semicolon", "tab", "bar")),

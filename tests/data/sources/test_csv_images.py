@@ -180,6 +180,12 @@ def test_classes_that_are_whole_numbers_are_ordered_as_they_are_typed(pets: Path
     words = ["data=csv", f"data.file={pets / 'numbered.csv'}", "data.classes=[1,0]"]
     data = build_data(compose(words).config["data"], seed=0)
     assert data.classes == ("1", "0")
+    rows = "\n".join(ROWS).replace(",cat", ",1,0").replace(",dog", ",0,1")
+    (pets / "columns.csv").write_text(f"path,0,1\n{rows}\n")
+    words = ["data=csv", f"data.file={pets / 'columns.csv'}", "data.label_columns=[1,0]"]
+    call_copycat("data", "check", *words)
+    data = build_data(compose(words).config["data"], seed=0)
+    assert data.classes == ("1", "0")
 
 
 def test_files_that_cannot_be_read_are_named_with_their_lines_or_skipped(pets: Path) -> None:

@@ -32,7 +32,8 @@ def find_columns(table: CsvTable, node: Mapping[str, Any]) -> dict[str, str | No
     Raises:
         UserError: where a stated column does not exist, or a required one is not found.
     """
-    columns = node.get("label_columns")
+    stated = node.get("label_columns")
+    columns = None if stated is None else [str(name) for name in stated]
     names = [name for name in table.columns if name not in (columns or ())]
     found = {key: find_column(names, key, node.get(key), usual) for key, usual in USUAL_NAMES.items()}
     check_label_keys(columns, node.get("label_separator"), node.get("classes"), names=list(table.columns))

@@ -42,7 +42,7 @@ class CsvImages(ImageSource):
         delimiter: str | None = None,
         path_column: str | None = None,
         label_column: str | None = None,
-        label_columns: Sequence[str] | None = None,
+        label_columns: Sequence[str | int] | None = None,
         label_separator: str | None = None,
         split_column: str | None = None,
         exclude_column: str | None = None,
@@ -72,7 +72,7 @@ class CsvImages(ImageSource):
         self.columns: Mapping[str, Any] = {
             "path_column": path_column,
             "label_column": label_column,
-            "label_columns": label_columns,
+            "label_columns": None if label_columns is None else [str(name) for name in label_columns],
             "label_separator": label_separator,
             "classes": classes,
             "split_column": split_column,
