@@ -9,6 +9,9 @@ from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import export
 from copycat.deploy.export_formats import Format
+from copycat.deploy.predictor import open_predictor
+from copycat.records.predictions import read_predictions
+from copycat.training.components import build_data
 from tests.support.parameters import mark_slow
 from tests.support.runs import QUIET, train_tiny
 
@@ -44,6 +47,36 @@ def test_a_frozen_backbone_goes_along_but_not_as_safetensors(tiny: Path, tmp_pat
     ):
         export(open_completed(folder), "safetensors", to=tmp_path / "to")
     assert not (tmp_path / "to").exists()
+
+
+class Filter(torch.nn.Module):
+    """Weights of three precisions, complex ones among them."""
+
+    def __init__(self, *, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.stem = torch.nn.Linear(in_features, 8, dtype=torch.bfloat16)
+        self.response = torch.nn.Parameter(torch.randn(5, dtype=torch.complex64))
+        self.head = torch.nn.Linear(8, out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem(x.flatten(1).bfloat16()).float()
+        logits: torch.Tensor = self.head(torch.fft.irfft(torch.fft.rfft(stem) * self.response, n=8))
+        return logits
+
+
+@pytest.mark.parametrize("form", mark_slow(["safetensors", "torch"], fast=["safetensors"]))
+def test_each_weight_keeps_the_precision_that_it_was_trained_in(form: Format, tiny: Path, tmp_path: Path) -> None:
+    model = (f"model._target_={__name__}.Filter", "~model.style", "~model.hidden", "~model.activation")
+    folder = train_tiny("trainer.max_epochs=1", *model, *QUIET, data=tiny, at=tmp_path / "runs").folder
+    opened = open_completed(folder)
+    images = build_data(opened.config["data"], seed=opened.config["seed"]).parts["val"].images
+    assert isinstance(images, torch.Tensor)
+    with open_predictor(opened) as predictor:
+        found = predictor(images)[:, 1].numpy()
+    assert found == pytest.approx(read_predictions(folder, classes=2)["val"].probability[:, 1], abs=1e-6)
+    difference = export(opened, form, to=tmp_path / "to").difference
+    assert difference is not None
+    assert difference <= 1e-5
 
 
 class Strange(torch.nn.Module):

@@ -41,7 +41,7 @@ class ExportFormat:
     """Largest accepted difference between probabilities of the export and of the run."""
     is_rounded: bool = False
     """Whether the difference that is accepted is the mean one, as single images may differ by more."""
-    precisions: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    precisions: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16", "complex64", "complex128")
     """Precisions of weights that it holds as they are, or that are exported in float32."""
 
 

@@ -16,7 +16,7 @@ from copycat.config.suggestions import first_line
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, decide_labels, make_sets
-from copycat.deploy.probability_network import ProbabilityNetwork
+from copycat.deploy.probability_network import ProbabilityNetwork, input_dtype
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.models.max_pooling import pool_in_channels_last
@@ -173,8 +173,11 @@ def _view_augmentation(config: Mapping[str, Any]) -> Augmentation:
 
 
 def _load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    if dtype := next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), None):
+    if (dtype := input_dtype(weights.values())) != torch.float32:
         network.to(dtype)
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if name in weights:  # complex weights, and layers in another precision than the rest, keep theirs
+            tensor.data = tensor.data.to(weights[name].dtype)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,5 +1,8 @@
 """A network with its preprocessing, its probabilities and its temperature, as one module."""
 
+from collections.abc import Iterable
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +23,7 @@ class ProbabilityNetwork(nn.Module):
         """Wrap a network and the loss that defines its probabilities; with a temperature, these are scaled by it."""
         super().__init__()
         self.network, self.loss, self.temperature = network, loss, temperature
-        self.dtype = next(network.parameters(), torch.empty(0)).dtype
+        self.dtype = input_dtype(chain(network.parameters(), network.buffers()))
 
     def forward(self, image: Tensor) -> Tensor:
         """Map uint8 [B, 3, size, size] to [B, classes] probabilities."""
@@ -36,6 +39,12 @@ class ProbabilityNetwork(nn.Module):
     def logits(self, image: Tensor) -> Tensor:
         """Map floats [B, 3, size, size] in [0, 1] to [B, classes] logits, to which no temperature is applied."""
         return class_logits(self.loss, self.network(image.to(self.dtype)))
+
+
+def input_dtype(weights: Iterable[Tensor]) -> torch.dtype:
+    """Return the precision of the images that a network takes: that of its weights, or float32 where they differ."""
+    dtypes = {tensor.dtype for tensor in weights if tensor.is_floating_point()}
+    return dtypes.pop() if len(dtypes) == 1 else torch.float32
 
 
 def class_logits(loss: Loss, output: Tensor) -> Tensor:

@@ -95,8 +95,13 @@ def build(node):
     return made if node.get("_partial_") else made()
 
 weights = load_file(FOLDER / "model.safetensors")
-dtype = next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
-network = build(MODEL["network"]).to(dtype).eval()
+dtypes = {{tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}}
+dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
+network = build(MODEL["network"]).eval()
+if dtype != torch.float32:
+    network.to(dtype)
+for name, tensor in network.state_dict(keep_vars=True).items():
+    tensor.data = tensor.data.to(weights[name].dtype)
 network.load_state_dict(weights)
 OUTPUTS = {{"sigmoid": torch.sigmoid, "clamp": lambda x: x.clamp(0, 1), "softmax": lambda x: x.softmax(1)}}
 
