@@ -199,3 +199,36 @@ def test_a_run_of_an_earlier_version_says_no_shape(folder: Path, tiny: Path, tmp
     (of / "run.json").write_text(json.dumps(manifest))
     with open_predictor(open_completed(of)) as predictor:
         assert predictor.size == 8
+
+
+OWN_NETWORK = """
+import torch
+
+from odd.halves import SCALE
+
+
+class Net(torch.nn.Linear):
+    def forward(self, x):
+        return SCALE * super().forward(x.flatten(1))
+"""
+
+
+def test_a_network_whose_code_has_changed_since_the_run_is_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "odd"
+    package.mkdir()
+    for name, content in {"__init__": "", "nets": OWN_NETWORK, "halves": "SCALE = 0.5", "unused": ""}.items():
+        (package / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = ("model._target_=odd.nets.Net", "~model.style", "~model.hidden", "~model.activation")
+    of = train_tiny("trainer.max_epochs=1", *model, *QUIET, data=tiny, at=tmp_path / "of").folder
+    image = tiny / "train" / "cat" / "0.png"
+    capsys.readouterr()
+    (package / "unused.py").write_text("SCALE = 3")
+    call_copycat("predict", of, image)
+    assert "changed" not in capsys.readouterr().err
+    (package / "halves.py").write_text("SCALE = 2")
+    call_copycat("predict", of, image)
+    expected = f"copycat: {of}: odd/halves.py changed since this run: its predictions may be others."
+    assert f"{expected} See what differs: copycat rerun {of} --check\n" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from copycat.config.errors import UserError
-from copycat.config.suggestions import first_line
+from copycat.config.printable import print_line
+from copycat.config.suggestions import first_line, one_of
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, decide_labels, make_sets
@@ -22,6 +24,7 @@ from copycat.models.losses import Loss
 from copycat.models.max_pooling import pool_in_channels_last
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
+from copycat.provenance.code import as_mapping, find_changed_files
 from copycat.records.calibration_file import Calibration, read_calibration
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened, read_weights
@@ -148,6 +151,7 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
     check_model(config)
     with recorded_backbone(opened.manifest, folder=opened.folder, with_trained=True):
         network = build_network(config, image_shape=shape, classes=len(classes))
+    _report_changed_code(opened)
     check_backbone(network, opened.manifest, folder=opened.folder)
     _load_weights(network, read_weights(opened.folder / WEIGHTS, opened), opened.folder / WEIGHTS)
     pool_in_channels_last(network)
@@ -162,6 +166,18 @@ def _predictor(opened: Opened, *, views: int) -> Predictor:
         views=views,
         augmentation=Unchanged() if views == 1 else _view_augmentation(config),
     )
+
+
+def _report_changed_code(opened: Opened) -> None:
+    """Say on standard error which files of the user's own network are not those that the run trained with."""
+    nodes = {name: opened.config[name] for name in ("model", "loss")}
+    code = as_mapping(opened.manifest["provenance"].get("code"))
+    if changed := find_changed_files(nodes, code):
+        print_line(
+            f"copycat: {opened.user_path}: {one_of(changed, most=4)} changed since this run: its predictions may be"
+            f" others. See what differs: copycat rerun {quote(str(opened.user_path))} --check",
+            error=True,
+        )
 
 
 def _view_augmentation(config: Mapping[str, Any]) -> Augmentation:

@@ -35,6 +35,21 @@ def code_record(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": copycat.__version__, **_package_record(OWN), "packages": others}
 
 
+def find_changed_files(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """Return the imported files of the user's packages that differ from those of a record, as `code_record` returns it.
+
+    The packages are those that the configuration names targets in; what is not imported has no effect.
+    """
+    imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    packages, changed = as_mapping(recorded.get("packages")), []
+    for package in _user_packages(config):
+        for name, digest in as_mapping(as_mapping(packages.get(package.name)).get("files")).items():
+            path = package.place.parent / name
+            if str(path) in imported and path.is_file() and _hash(path.read_bytes(), 8) != digest:
+                changed.append(name)
+    return changed
+
+
 def uncommitted_patch(config: Mapping[str, Any]) -> bytes | None:
     """Return the uncommitted changes of that code as git prints them; None where there are none, or no git."""
     patch = b"".join(map(_diff, (OWN, *_user_packages(config))))
@@ -95,6 +110,11 @@ def _user_packages(config: Mapping[str, Any]) -> list[Package]:
         if not {"site-packages", "dist-packages"} & set(place.parts):
             packages[name] = Package(name, place)
     return list(packages.values())
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a part of a manifest, which may come from an untrusted source; an empty mapping where it is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def _hash(content: bytes, size: int) -> str:

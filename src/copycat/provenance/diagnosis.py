@@ -8,7 +8,7 @@ from typing import Any
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.suggestions import format_value
 from copycat.data.datamodule import DataModule
-from copycat.provenance.code import MAX_PATCH_BYTES, uncommitted_patch
+from copycat.provenance.code import MAX_PATCH_BYTES, as_mapping, uncommitted_patch
 from copycat.provenance.code_changes import describe_changes
 from copycat.provenance.fingerprint import fingerprint
 from copycat.records.image_index import ImageRecord, image_changes, index_images, read_images
@@ -121,7 +121,7 @@ def _config(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
 
 def _code(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     codes = [inputs.provenance.get("code", {}) for inputs in (before, after)]
-    packages = [_as_mapping(code.get("packages")) for code in codes]
+    packages = [as_mapping(code.get("packages")) for code in codes]
     pairs = {name: [each.get(name, {}) for each in packages] for name in [*packages[0], *packages[1]]}
     for name, (was, now) in {"copycat": codes, **pairs}.items():
         if was.get("digest") != now.get("digest"):
@@ -138,7 +138,7 @@ def _pack(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
 
 def _environment(before: RunInputs, after: RunInputs) -> Iterator[Cause]:
     old, new = before.provenance.get("environment", {}), after.provenance.get("environment", {})
-    packages, installed = _as_mapping(old.get("packages")), _as_mapping(new.get("packages"))
+    packages, installed = as_mapping(old.get("packages")), as_mapping(new.get("packages"))
     if "packages_digest" not in old:  # schema 1 recorded some of them
         installed = {name: version for name, version in installed.items() if name in packages}
     yield from _join("packages", list(_packages(packages, installed)))
@@ -159,10 +159,6 @@ def _packages(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for name in dict.fromkeys([*numeric, *sorted({*old, *new})]):
         if name not in OWN_DISTRIBUTIONS and old.get(name) != new.get(name):
             yield f"{name} {old.get(name, 'not installed')} → {new.get(name, 'not installed')}"
-
-
-def _as_mapping(packages: Any) -> Mapping[str, Any]:
-    return packages if isinstance(packages, dict) else {}
 
 
 def _join(kind: str, lines: Sequence[str]) -> Iterator[Cause]:
