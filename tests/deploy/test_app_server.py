@@ -129,6 +129,16 @@ def test_an_image_that_takes_too_long_to_arrive_is_given_up(
     assert asyncio.run(slow()) == 408
 
 
+def test_an_image_that_still_arrives_as_the_server_ends_is_answered(page: Starlette, cat: bytes) -> None:
+    async def end() -> int:
+        sending = asyncio.create_task(ask(page, cat, b"", name="run", wait=asyncio.sleep(60)))
+        await asyncio.sleep(0.05)
+        sending.cancel()
+        return (await sending)[0]
+
+    assert asyncio.run(end()) == 503
+
+
 def test_an_example_is_classified_as_its_file_is(page: Starlette, tiny: Path) -> None:
     by_place = asyncio.run(ask(page, b"", name="run", query={"source": "run", "example": 1}))
     dog = (tiny / "val" / "dog" / "0.png").read_bytes()  # of each class in turn, the first

@@ -3,6 +3,7 @@
 Both share their limits: sizes, concurrent requests, timeouts, allowed hosts and origins.
 """
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from copycat.config.errors import UserError
 from copycat.data.decode import UnreadableImage
@@ -33,13 +35,29 @@ def make_application(runs: AppRuns, *, hosts: Sequence[str] = LOCAL_HOSTS) -> St
     kinds = (RefusedUpload, UnreadableImage, UserError, HTTPException)
     return Starlette(
         routes=[*page_routes(runs, cards, limits), *endpoint_routes(runs, cards, limits)],
-        middleware=[Middleware(HostCheck, hosts=hosts)],
+        middleware=[Middleware(ShutdownAnswer), Middleware(HostCheck, hosts=hosts)],
         exception_handlers={
             **dict.fromkeys(kinds, _refuse),
             ClientDisconnect: _end_silently,
             Exception: _fail,
         },
     )
+
+
+class ShutdownAnswer:
+    """Answer a request that is canceled as the server ends, where uvicorn would print a traceback."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        """Wrap an application."""
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        try:
+            await self.application(scope, receive, send)
+        except CancelledError:
+            answer = await _refuse(Request(scope), RefusedUpload(503, "the server is ending: try again later"))
+            await answer(scope, receive, send)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

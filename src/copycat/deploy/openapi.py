@@ -17,7 +17,7 @@ ERRORS = {
     413: "Too large, or too many images",
     415: "Another content type than those described",
     422: "An image cannot be read, or has too many pixels; no image of the request is classified",
-    503: f"Too many images are waiting, or more than {MAX_REQUESTS} requests: try again",
+    503: f"Too many images are waiting, or more than {MAX_REQUESTS} requests, or the server is ending: try again",
 }
 """What each status of an error says."""
 FILE: Node = {"type": "string", "format": "binary"}
