@@ -16,7 +16,7 @@ from copycat.data.augmentation.transforms import Unchanged
 from copycat.data.decode import decode_pixels
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import export
-from copycat.deploy.export_check import Script, compare_on_pixels
+from copycat.deploy.export_check import Comparison, Script, compare_on_pixels
 from copycat.deploy.export_formats import FORMATS, Format
 from copycat.deploy.predict import Prediction, predict_files
 from copycat.deploy.predictor import Predictor, open_predictor
@@ -185,6 +185,14 @@ def test_probabilities_that_are_no_numbers_on_one_side_alone_differ() -> None:
     assert compare_on_pixels(script, predictor, [images]).largest > 1
     network[1].bias.data.fill_(torch.nan)  # type: ignore[operator]
     assert compare_on_pixels(script, predictor, [images]).largest == 0
+
+
+def test_accuracies_are_those_of_evaluate_where_images_have_several_classes_too() -> None:
+    run, export = torch.tensor([[0.9, 0.2, 0.7], [0.4, 0.8, 0.1]]), torch.tensor([[0.9, 0.6, 0.7], [0.4, 0.8, 0.1]])
+    labels = torch.tensor([[1, 0, 0], [0, 1, 0]])
+    assert Comparison(run, export).accuracies(labels) == pytest.approx((5 / 6, 4 / 6))
+    assert Comparison(run, run.flip(0)).accuracies(torch.tensor([0, 1])) == (1, 0)
+    assert Comparison(run, run * torch.nan).accuracies(torch.tensor([0, 1])) == pytest.approx((1, 0.5))
 
 
 class UserLoss(CrossEntropy):

@@ -54,7 +54,7 @@ class Export:
     on_validation: Comparison | None
     """On the validation images; None where these are unavailable."""
     accuracies: tuple[float, float] | None
-    """Share of the validation images that are classified rightly by the run and by the export."""
+    """Accuracies of the run and of the export on the validation images."""
     tolerance: float
     """Accepted difference, as `ExportFormat` has it."""
     why_not: str = ""

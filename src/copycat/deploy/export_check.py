@@ -16,7 +16,7 @@ from torch import Tensor
 
 from copycat.data.decode import EXIF_ORIENTATION, decode
 from copycat.deploy.predictor import Predictor
-from copycat.records.predictions import is_right
+from copycat.records.predictions import Predictions
 from copycat.training.signal_stack import kept_signal_stack
 
 KINDS = "oriented, transparent, gray, palette and deep images"
@@ -73,9 +73,9 @@ class Comparison:
         return float(self.differences.mean())
 
     def accuracies(self, labels: Tensor) -> tuple[float, float]:
-        """Return the share of images that are classified right, as `is_right` has it, by the run and by the export."""
-        before, after = (is_right(one.numpy(), labels.numpy()).mean() for one in (self.expected, self.actual))
-        return float(before), float(after)
+        """Return the accuracy of the run and that of the export, as `copycat evaluate` computes it."""
+        before, after = (Predictions(labels.numpy(), one.numpy()).scores() for one in (self.expected, self.actual))
+        return before["accuracy"], after["accuracy"]
 
 
 def compare_on_pixels(script: Script, predictor: Predictor, batches: Iterable[Tensor]) -> Comparison:
