@@ -57,6 +57,20 @@ def test_a_network_that_returns_no_logits_is_refused_before_a_run_begins(form: s
     assert str(refused.value) == expected
 
 
+class Counts(Returns):
+    """Keep its state in a dictionary, which no file of weights holds."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 0}
+
+
+def test_a_network_with_a_state_other_than_tensors_is_refused_before_a_run_begins() -> None:
+    config = compose_own("logits")
+    config["model"]["_target_"] = f"{__name__}.Counts"
+    with pytest.raises(UserError, match=r"^model: expected a state of tensors; got _extra_state, of "):
+        build_network(config, image_shape=(3, 4, 4), classes=2)
+
+
 def test_the_check_of_logits_changes_neither_modes_nor_random_numbers() -> None:
     network = build_network(compose_own("logits"), image_shape=(3, 4, 4), classes=2)
     assert [module.training for module in network.modules()] == [True, True, False]

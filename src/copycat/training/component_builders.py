@@ -95,6 +95,8 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     network = instantiate_target("model", node)
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_: expected an nn.Module; got {config['model']['_target_']!r}.")
+    if extra := [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]:
+        raise UserError(f"model: expected a state of tensors; got {extra[0]}, of get_extra_state. Use register_buffer.")
     if not type(network).__module__.startswith(("copycat.", "torch.")):
         _check_logits(network, image_shape, outputs)
     return network
