@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
@@ -174,6 +176,34 @@ def test_layers_that_take_or_give_more_than_one_tensor_are_shown_without_shapes(
 
     rows = parse_layer_rows(describe_network(Whole(), torch.zeros(BATCH, 3), loss="BCE"))
     assert rows == [["twice Twice", "–", "–", "0"], ["last Identity", "B × 3", "B × 3", "0"]]
+
+
+class Tokens(nn.Module):
+    """Attention over pixels and a learned token, with positions made in `forward`, and a weight in two parts."""
+
+    def __init__(self, *, image_shape: Sequence[int], out_features: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.stem, self.head = nn.Linear(image_shape[0], 4), parametrizations.weight_norm(nn.Linear(4, out_features))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(2).transpose(1, 2)) + torch.arange(4)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        logits: Tensor = self.head(self.attention(x, x, x)[0][:, 0])
+        return logits
+
+
+def test_the_layers_hold_all_parameters_of_a_network_of_one_s_own() -> None:
+    model = {"_target_": f"{__name__}.Tokens", "image_shape": [3, 2, 2]}
+    text = inspect_network({**compose([], check_data=False).config, "model": model})
+    rows = {row[0]: int(row[-1].replace(",", "")) for row in parse_layer_rows(text)}
+    attention = 3 * (4 * 4 + 4) + 4 * 4 + 4
+    assert rows["attention MultiheadAttention"] == attention
+    assert rows["Tokens"] == 4
+    assert sum(rows.values()) == read_number(text, "parameters:") == attention + 4 + (3 * 4 + 4) + (4 + 1 + 1)
+    by_hand = 2 * 4 * 3 * 4 + 2 * 5 * 4 * 12 + 2 * 2 * 5 * 5 * 4 + 2 * 5 * 4 * 4 + 2 * 4
+    assert read_number(text, "FLOPs:") == by_hand
 
 
 # ----- where the widths come from

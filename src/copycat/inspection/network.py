@@ -30,7 +30,7 @@ def inspect_network(config: Config) -> str:
     else:
         data = build_data(fill_image_size(config)["data"], seed=config["seed"])
         shape, classes = data.image_shape, len(data.classes)
-    with torch.device("meta"):
-        network = build_network(config, image_shape=shape, classes=classes)
     loss = resolve_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
-    return describe_network(network, torch.empty(BATCH, *shape, device="meta"), loss=loss)
+    with torch.device("meta"):  # for what forward makes too, such as positions
+        network = build_network(config, image_shape=shape, classes=classes)
+        return describe_network(network, torch.empty(BATCH, *shape), loss=loss)

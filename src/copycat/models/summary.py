@@ -1,5 +1,6 @@
 """Summarize an untrained network: its kind, layers with shapes, parameters, FLOPs, memory."""
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -12,6 +13,8 @@ BATCH = 2  # number of images in the traced batch, which shapes show as B
 
 HEADER = ("layer", "input", "output", "parameters")
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
+ATTENTION = nn.MultiheadAttention
+"""Computes its output by its children's parameters, without a call of them."""
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -42,15 +45,16 @@ def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
 
     def look(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal held
-        if isinstance(output, Tensor) and not any(_shares_memory(output, given) for given in inputs):
+        is_leaf = not any(module.children())  # other modules give what one of these gave
+        if is_leaf and isinstance(output, Tensor) and not any(_shares_memory(output, given) for given in inputs):
             held += output.numel() * output.element_size() // BATCH
-        own = sum(p.numel() for p in module.parameters())
+        own = sum(p.numel() for p in module.parameters(recurse=isinstance(module, ATTENTION)))
         label = f"{name} {type(module).__name__}".strip()
         rows.append((label, _shape(inputs[0] if inputs else None), _shape(output), f"{own:,}"))
 
     handles = [
         module.register_forward_hook(lambda m, inputs, output, name=name: look(name, m, inputs, output))
-        for name, module in _leaves(network)
+        for name, module in _layers(network)
     ]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network.eval()(image)
@@ -79,6 +83,14 @@ def describe_network(network: nn.Module, image: Tensor, *, loss: str) -> str:
 
 def _leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, module) for name, module in network.named_modules() if not list(module.children())]
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that the table lists: leaves, attention as a whole, and others with parameters of their own."""
+    inside = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, ATTENTION))
+    for name, module in network.named_modules():
+        if not name.startswith(inside) and (not any(module.children()) or any(True for _ in module.parameters(False))):
+            yield name, module
 
 
 def _shares_memory(output: Tensor, given: Any) -> bool:
