@@ -5,9 +5,10 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -20,6 +21,8 @@ from copycat.deploy.predictor import Predictor
 from copycat.deploy.quantization import quantize
 from copycat.records.run_folder import WEIGHTS
 from copycat.records.run_loader import Opened
+
+EXPORT_LOGGERS = ("torch.onnx._internal.exporter._registration", "torch.fx.experimental.symbolic_shapes")
 
 
 def write_network(
@@ -83,16 +86,17 @@ def _without_telemetry() -> Iterator[None]:
 
 @contextmanager
 def _muted_exporters() -> Iterator[None]:
-    """Mute the exporters' warnings, which are of their own internals and of torchvision."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    """Mute the exporters' warnings, of their internals and of torchvision, and the graph of a network they refuse."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, EXPORT_LOGGERS)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        registration.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _as_floats(form: Format, predictor: Predictor) -> torch.nn.Module:
