@@ -287,6 +287,24 @@ def test_a_layer_that_writes_to_its_input_is_seen_with_the_input_that_it_was_giv
     assert (found["3"][1] < 0).any()
 
 
+def test_saliency_maps_and_graphs_reach_a_network_whose_first_weights_are_complex() -> None:
+    class Filter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.response = nn.Parameter(torch.randn(4, 3, dtype=torch.complex64))
+            self.head = nn.Linear(48, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(torch.fft.irfft2(torch.fft.rfft2(x) * self.response, s=(4, 4)).flatten(1))
+            return logits
+
+    network, image = Filter(), torch.rand(1, 3, 4, 4)
+    found = saliency(network, image)
+    assert found is not None
+    assert found.shape == (1, 4, 4)
+    trace_graph(network, image)
+
+
 def test_saliency_maps_need_no_network_that_leaves_its_input_as_it_is() -> None:
     maps = []
     for inplace in (False, True):

@@ -18,10 +18,11 @@ from copycat.config.suggestions import first_line, one_of
 from copycat.data.augmentation.transforms import Augmentation, Light, Mixing, Unchanged, UniformNumbers
 from copycat.data.loaders import to_float
 from copycat.deploy.decision import DEFAULT_THRESHOLD, decide, decide_labels, make_sets
-from copycat.deploy.probability_network import ProbabilityNetwork, input_dtype
+from copycat.deploy.probability_network import ProbabilityNetwork
 from copycat.models.features import disable_feature_cache
 from copycat.models.losses import Loss
 from copycat.models.max_pooling import pool_in_channels_last
+from copycat.models.network_input import input_dtype
 from copycat.models.stored_weights import recorded_backbone
 from copycat.provenance.backbone import check_backbone
 from copycat.provenance.code import as_mapping, find_changed_files

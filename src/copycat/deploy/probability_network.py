@@ -1,6 +1,5 @@
 """A network with its preprocessing, its probabilities and its temperature, as one module."""
 
-from collections.abc import Iterable
 from itertools import chain
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from copycat.data.loaders import to_float
 from copycat.models.losses import BCEWithLogits, CrossEntropy, Focal, Loss
+from copycat.models.network_input import input_dtype
 
 OF_LOGITS = (BCEWithLogits.probability, CrossEntropy.probability, Focal.probability)
 """Probabilities that are a sigmoid of one logit, or a softmax of several."""
@@ -39,12 +39,6 @@ class ProbabilityNetwork(nn.Module):
     def logits(self, image: Tensor) -> Tensor:
         """Map floats [B, 3, size, size] in [0, 1] to [B, classes] logits, to which no temperature is applied."""
         return class_logits(self.loss, self.network(image.to(self.dtype)))
-
-
-def input_dtype(weights: Iterable[Tensor]) -> torch.dtype:
-    """Return the precision of the images that a network takes: that of its weights, or float32 where they differ."""
-    dtypes = {tensor.dtype for tensor in weights if tensor.is_floating_point()}
-    return dtypes.pop() if len(dtypes) == 1 else torch.float32
 
 
 def class_logits(loss: Loss, output: Tensor) -> Tensor:

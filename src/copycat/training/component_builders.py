@@ -16,6 +16,7 @@ from copycat.config.targets import build_target, check_node, import_target, inst
 from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
 from copycat.models.initialization import Initialization
+from copycat.models.network_input import to_input
 from copycat.training.derived_settings import Config, resolve_loss, trains_in_float64
 from copycat.training.seeds import seed_everything
 
@@ -110,7 +111,7 @@ def _check_logits(network: nn.Module, image_shape: Sequence[int], outputs: int) 
         return
     try:
         with torch.random.fork_rng(devices=()), torch.no_grad():
-            logits = network.eval()(torch.zeros(2, *image_shape, dtype=like.dtype, device=like.device))
+            logits = network.eval()(to_input(torch.zeros(2, *image_shape), network))
     except Exception:
         return
     finally:

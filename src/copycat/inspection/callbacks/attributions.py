@@ -11,6 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.suggestions import did_you_mean
 from copycat.inspection.callbacks.saliency import AttributionMaps, evaluation_with_gradients, scale_maps
+from copycat.models.network_input import to_input
 from copycat.models.transfer import Transfer
 from copycat.training.run_context import RunContext
 
@@ -82,7 +83,7 @@ def grad_cam(network: nn.Module, layer: nn.Module, image: Tensor, predicted: Seq
     from captum.attr import LayerAttribution, LayerGradCam
 
     with evaluation_with_gradients(network):
-        pixels = image.to(next(network.parameters())).requires_grad_()
+        pixels = to_input(image, network).requires_grad_()
         maps = LayerGradCam(_score(network, predicted), layer).attribute(pixels, relu_attributions=True)
     if not isinstance(maps, Tensor) or maps.ndim != 4:
         raise UserError("callbacks.grad_cam.layer: expected a layer that returns images of features; got another.")
@@ -105,7 +106,7 @@ def integrated_gradients(
     from captum.attr import IntegratedGradients as Captum
 
     with evaluation_with_gradients(network):
-        pixels = image.to(next(network.parameters()))
+        pixels = to_input(image, network)
         found = []
         for one, label in zip(pixels, predicted, strict=True):  # all images at once would need `steps` times the memory
             score = _score(network, [label])

@@ -9,6 +9,7 @@ from copycat.data.labels import label_names
 from copycat.data.loaders import to_float
 from copycat.inspection.callbacks.histograms import capture_activations
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
+from copycat.models.network_input import to_input
 from copycat.training.run_context import RunContext
 
 SIDE = 32
@@ -53,8 +54,7 @@ def last_hidden(network: nn.Module, image: Tensor) -> Tensor | None:
 
     Shapes: float [N, C, H, W] in [0, 1] -> float32 [N, width] on the CPU.
     """
-    like = next(network.parameters())
-    captured = capture_activations(network, image.to(like)).values()
+    captured = capture_activations(network, to_input(image, network)).values()
     layers = [layer for layer in captured if isinstance(layer[0], nn.Linear)]
     if not layers:
         return None

@@ -13,6 +13,7 @@ from torch.utils.tensorboard.summary import histogram_raw
 from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
 from copycat.inspection.callbacks.layer_statistics import to_dense
 from copycat.inspection.callbacks.regions import is_activation, saturation
+from copycat.models.network_input import to_input
 from copycat.training.run_context import network_of
 
 BINS = 30
@@ -63,8 +64,7 @@ class Activations(Measurer):
         network = network_of(pl_module)
         part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
         count = min(self.images, len(part))
-        like = next(network.parameters())
-        image = torch.stack([part.images[index] for index in range(count)]).to(like.device).div(255).to(like.dtype)
+        image = to_input(torch.stack([part.images[index] for index in range(count)]).div(255), network)
         scalars: dict[str, float] = {}
         outputs: dict[str, Tensor] = {}
         for name, (module, inputs, output) in capture_activations(network, image, most=MAX_VALUES).items():

@@ -16,6 +16,7 @@ from copycat.inspection.callbacks.contact_sheet import Picture, contact_sheet, i
 from copycat.inspection.callbacks.input_images import to_pictures
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.callbacks.mistakes import CELL, least_confident, most_confident_errors
+from copycat.models.network_input import to_input
 from copycat.training.run_context import RunContext
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def saliency(network: nn.Module, image: Tensor) -> Tensor | None:
 
     Source: Smilkov et al. 2017, SmoothGrad, https://arxiv.org/abs/1706.03825.
     """
-    image = image.to(next(network.parameters()))
+    image = to_input(image, network)
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(image)
     with evaluation_with_gradients(network):

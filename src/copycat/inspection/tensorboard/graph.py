@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard._pytorch_graph import graph
 
+from copycat.models.network_input import to_input
 from copycat.training.seeds import KNOWN_MODULES
 
 _graphs: dict[Hashable, Any] = {}
@@ -27,12 +28,12 @@ def trace_graph(network: nn.Module, image: Tensor) -> Any:
     key = _graph_key(network, image)
     if key in _graphs:
         return _graphs[key]
-    training, like = network.training, next(network.parameters(), image)
+    training = network.training
     try:
         # torch prints what it cannot trace to standard output, where only a command's result belongs
         with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # the tracer warns of shapes that it takes for constants
-            image = image.to(like, copy=True)  # the first layer may write to it
+            image = to_input(image, network).clone()  # the first layer may write to it
             # a second trace to compare would double the time
             traced = torch.jit.trace(network.eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
             traced_graph = graph(traced, image)  # type: ignore[no-untyped-call]
