@@ -6,10 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from copycat.models.divergence import DivergedError
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.rerun import rerun
-from copycat.training.checkpoint_io import AtomicCheckpointIO
+from copycat.training.checkpoint_io import AtomicCheckpointIO, check_finite
 from copycat.training.resume import resume
 from tests.support.runs import train_tiny
 
@@ -42,3 +43,11 @@ def test_a_deleted_run_folder_stays_deleted(place: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     files.save_checkpoint({"state_dict": {}, "epoch": 0}, tmp_path / "elsewhere" / place)
     assert (tmp_path / "elsewhere" / place).is_file()
+
+
+@pytest.mark.parametrize("value", [complex(1, torch.nan), torch.inf])
+def test_a_weight_that_is_not_finite_is_named(value: complex) -> None:
+    with pytest.raises(DivergedError, match=r"^weight a is not finite after epoch 3$"):
+        check_finite(
+            {"epoch": 3, "state_dict": {"b": torch.ones(2, dtype=torch.complex64), "a": torch.tensor([1, value])}}
+        )

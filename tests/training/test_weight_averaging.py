@@ -35,6 +35,19 @@ class BatchNormNetwork(nn.Module):
         return logits
 
 
+class ComplexNetwork(nn.Module):
+    """A linear layer, each of whose outputs is multiplied by a complex weight."""
+
+    def __init__(self, *, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(in_features, out_features)
+        self.response = nn.Parameter(torch.ones(out_features, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = (self.layer(x.flatten(1)) * self.response).abs()
+        return logits
+
+
 WORDS = (
     *(
         f"model._target_={__name__}.BatchNormNetwork",
@@ -122,6 +135,15 @@ def test_frozen_parameters_are_not_averaged(tiny: Path, tmp_path: Path) -> None:
     held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
     trained = {"layers.2.weight", "layers.2.bias", "layers.4.weight", "layers.4.bias"}
     assert held.keys() == {*trained, "layers.2.running_mean", "layers.2.running_var"}
+
+
+def test_complex_weights_are_averaged_too(tiny: Path, tmp_path: Path) -> None:
+    words = (*EMA, "model.in_features=192", f"model._target_={__name__}.ComplexNetwork")
+    outcome = train_completed(*words, tiny=tiny, at=tmp_path)
+    held = torch.load(outcome.folder / "checkpoints" / "last.ckpt", weights_only=True)["averaging"]["trained"]
+    average = load_file(outcome.folder / "weights.safetensors")["response"]
+    assert average.is_complex()
+    assert 0 < (average - held["response"]).abs().max() < 0.1
 
 
 def test_a_run_with_an_average_is_rerun_to_the_same_bits(tiny: Path, tmp_path: Path, monkeypatch: Any) -> None:

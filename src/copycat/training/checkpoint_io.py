@@ -1,9 +1,9 @@
 """Write Lightning's checkpoints atomically and in the background."""
 
+from cmath import isfinite  # of complex numbers too
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def check_finite(checkpoint: Mapping[str, Any]) -> None:
     """Raise a DivergedError where a weight of a checkpoint is not finite."""
     for name, tensor in checkpoint["state_dict"].items():
-        if tensor.is_floating_point() and not is_finite(tensor):
+        if (tensor.is_floating_point() or tensor.is_complex()) and not is_finite(tensor):
             raise DivergedError(f"weight {name} is not finite after epoch {checkpoint['epoch']}")
 
 

@@ -162,5 +162,5 @@ def _averaged_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {
         name: tensor
         for name, tensor in _tensors(network).items()
-        if name in saved and name not in frozen and tensor.is_floating_point()
+        if name in saved and name not in frozen and (tensor.is_floating_point() or tensor.is_complex())
     }

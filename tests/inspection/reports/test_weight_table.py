@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from copycat.inspection.reports.weight_table import _row
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
 
@@ -17,3 +19,14 @@ def test_the_weights_of_a_run_are_a_table(tiny: Path, tmp_path: Path, capsys: py
     assert "5×192" in out
     assert "layers.2.bias" in out
     assert f"{5 * 192 + 5 + 5 + 1} values in 4 tensors" in out
+
+
+def test_the_numbers_of_a_complex_tensor_count_both_of_its_parts() -> None:
+    row = _row(torch.tensor([3 + 4j, 0j]))
+    assert (row["shape"], row["values"], row["norm"], row["mean"], row["max"]) == (
+        "2",
+        "2",
+        "5.0000",
+        "1.7500",
+        "4.0000",
+    )

@@ -126,7 +126,8 @@ def _write(logger: SummaryLogger, tensors: Mapping[str, Tensor], epoch: int) -> 
 
 
 def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:
-    values = tensor.float().flatten().cpu()  # MPS has no float64
+    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    values = parts.float().flatten().cpu()  # MPS has no float64
     values = values[values.isfinite()]
     if not values.numel():
         return

@@ -46,13 +46,13 @@ def _row(tensor: "Tensor") -> dict[str, str]:
     import torch
 
     shape = "×".join(map(str, tensor.shape)) or "1"
-    values = tensor.double()
+    values = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).double()
     if not values.numel():
         return {"shape": shape, "values": "0"}
     size = values.abs()
     return {
         "shape": shape,
-        "values": str(values.numel()),
+        "values": str(tensor.numel()),
         "norm": format_number(float(torch.linalg.vector_norm(values))),
         "mean": format_number(float(values.mean())),
         "std": format_number(float(values.std(correction=0))),
