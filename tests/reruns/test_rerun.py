@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ def test_drawn_images_lie_nowhere(tmp_path: Path, notices: list[str]) -> None:
     folder = train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"])).folder
     with pytest.raises(UserError, match="--data: expected a run whose data has a root"):
         rerun(open_recorded(folder), notify=notices.append, data=tmp_path)
+
+
+def test_a_network_of_one_s_own_that_is_not_imported_yet_has_not_changed(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unread.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Linear):\n    def forward(self, x):\n"
+        "        return super().forward(x.flatten(1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = ("model._target_=unread.Net", "~model.style", "~model.hidden", "~model.activation")
+    folder = train_tiny("trainer.max_epochs=1", *model, *QUIET, data=tiny, at=tmp_path / "out").folder
+    monkeypatch.delitem(sys.modules, "unread")
+    assert current_differences(open_recorded(folder)) == []
 
 
 def test_today_s_conf_is_not_read(

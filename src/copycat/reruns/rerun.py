@@ -1,13 +1,17 @@
 """Rerun a run from its folder alone, and compare both."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from copycat.config.compose import Request
+from copycat.config.errors import UserError
+from copycat.config.own_modules import find_targets
 from copycat.config.printable import Notify
 from copycat.config.suggestions import one_of
+from copycat.config.targets import import_target
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.root import move_data
 from copycat.models.stored_weights import recorded_backbone
@@ -100,6 +104,9 @@ def _causes(original: Opened, config: Mapping[str, Any], data: DataModule) -> Se
     as_recorded = {**config, "data": original.config["data"], "output_dir": original.config["output_dir"]}
     changed = _changed_records(original)
     with isolated(threads=config["trainer"]["threads"]):
+        for target in find_targets(config):
+            with suppress(UserError):  # the code of what is imported is compared; training says what is not there
+                import_target("config", target)
         now = RunInputs.from_process(as_recorded, data)
         if "backbone" in original.manifest["provenance"]:
             check_model(config)
