@@ -143,6 +143,9 @@ def test_a_network_of_one_s_own_that_is_not_imported_yet_has_not_changed(
     folder = train_tiny("trainer.max_epochs=1", *model, *QUIET, data=tiny, at=tmp_path / "out").folder
     monkeypatch.delitem(sys.modules, "unread")
     assert current_differences(open_recorded(folder)) == []
+    monkeypatch.delitem(sys.modules, "unread")
+    (tmp_path / "unread.py").unlink()
+    assert [cause.line for cause in current_differences(open_recorded(folder))] == ["unread: no such package now"]
 
 
 def test_today_s_conf_is_not_read(

@@ -29,6 +29,8 @@ def describe_changes(
     clauses = []
     if not before:
         clauses.append(f"{name}: not recorded")
+    elif not after:
+        clauses.append(f"{name}: no such package now")
     elif old and new:
         clauses.append(f"{name}: {pluralize(len(files), 'file')} changed: {one_of(files, most=4)}")
     else:
