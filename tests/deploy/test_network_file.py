@@ -75,6 +75,8 @@ def test_each_weight_keeps_the_precision_that_it_was_trained_in(form: Format, ti
         found = predictor(images)[:, 1].numpy()
     assert found == pytest.approx(read_predictions(folder, classes=2)["val"].probability[:, 1], abs=1e-6)
     difference = export(opened, form, to=tmp_path / "to").difference
+    is_needed = "made by tests, which use.py must find on PYTHONPATH" in (tmp_path / "to" / "README.md").read_text()
+    assert is_needed == (form == "safetensors")
     assert difference is not None
     assert difference <= 1e-5
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from copycat.config.options import is_option, is_ours
+from copycat.config.own_modules import find_targets
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
 from copycat.deploy.calibration_note import IMAGES, format_interval, make_note
@@ -41,6 +42,10 @@ def describe_export(opened: Opened, predictor: Predictor, exported: "Export", *,
     yield f"{task} {FORMATS[form].content}\n"
     yield f"`python use.py IMAGE` classifies an image file as `copycat predict` does. It takes {FORMATS[form].needs};"
     yield "its classes, and how decode.py is to read an image, lie in model.json.\n"
+    needed = sorted({target.partition(".")[0] for target in find_targets(config["model"])} - {"copycat", "torch"})
+    if needed and form == "safetensors":
+        made_by = _escape_markdown(", ".join(needed))
+        yield f"Its network is made by {made_by}, which use.py must find on PYTHONPATH.\n"
     yield f"It takes RGB images of {size}×{size}, one byte a channel, [B, 3, {size}, {size}], and gives a probability"
     if form == "safetensors":
         yield "for each class: pixels are divided by 255, and what it gives becomes probabilities as in use.py.\n"
