@@ -7,6 +7,9 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ import torch
 
 from copycat.training.process_state import isolated, logged
 from tests.support.commands import run_copycat
+from tests.support.run_folders import assert_same_bits
 from tests.support.runs import train_tiny
 
 
@@ -64,6 +68,34 @@ def test_the_state_is_restored_after_any_change() -> None:
     except RuntimeError:
         pass
     assert _state() == before
+
+
+@contextmanager
+def _double_by_default() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+        torch.inference_mode,
+        partial(torch.device, "meta"),
+        _double_by_default,
+    ],
+)
+def test_a_run_has_the_same_bits_inside_a_mode_of_torch(
+    mode: Callable[[], AbstractContextManager[object]], tiny: Path, tmp_path: Path
+) -> None:
+    words = ("model=cnn", "model.channels=[2]", "trainer.max_epochs=2", "callbacks=none", "logger=none")
+    alone = train_tiny(*words, data=tiny, at=tmp_path / "alone")
+    with mode():
+        inside = train_tiny(*words, data=tiny, at=tmp_path / "inside")
+    assert_same_bits(alone.folder, inside.folder)
 
 
 def test_warnings_and_logs_go_to_the_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import random
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ LIGHTNING = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "ligh
 def isolated(*, threads: int | None) -> Iterator[None]:
     """Set the number of threads unless it is None; in the end restore it and all other settings of the process.
 
-    These are random states, determinism, the default dtype and environment variables.
+    These are random states, determinism, the default dtype and environment variables. A program's own defaults of torch
+    do not hold inside.
     """
     environment, before = dict(os.environ), torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
@@ -30,7 +31,9 @@ def isolated(*, threads: int | None) -> Iterator[None]:
     try:
         if threads:
             torch.set_num_threads(threads)
-        yield
+        torch.set_default_dtype(torch.float32)
+        with _without_ambient_modes():
+            yield
     finally:
         torch.set_num_threads(before)
         random.setstate(states[0])
@@ -42,6 +45,19 @@ def isolated(*, threads: int | None) -> Iterator[None]:
         if os.environ != environment:
             os.environ.clear()
             os.environ.update(environment)
+
+
+@contextmanager
+def _without_ambient_modes() -> Iterator[None]:
+    """Leave the modes of torch that surround a call: they would change its bits, and no run records them."""
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        for kind in filter(torch.is_autocast_enabled, ("cpu", "cuda", "mps")):
+            modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        yield
 
 
 def set_deterministic(settings: Mapping[str, Any]) -> None:
