@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -88,6 +89,18 @@ def test_a_race_finds_the_better_configuration_and_reports_it_from_other_seeds_a
         r"lr=\S+ ([\d.]+)", printed.partition("chose nothing:")[2].partition("next:")[0]
     )
     assert (pack_of(folder / "race" / "0") is not None) == (kind == "packed")
+
+
+def test_a_race_by_a_metric_of_training_reports_that_metric_on_the_test_images(clear: Path, tmp_path: Path) -> None:
+    words = (*SMALL, RATES, PACKED, "trainer.max_epochs=2", "data.folds=2", "sweep.prove_rounds=2")
+    folder = run_sweep(*words, "sweep.objective=train/loss", "sweep.prove=true", data=clear, at=tmp_path)
+    race = read_race(folder)
+    assert race.report is not None
+    numbers = [race.plan.number(race.chosen[0], pair) for pair in race.plan.pairs("report")]
+    finals = [read_manifest(folder / "race" / str(number))["results"]["final"] for number in numbers]
+    assert race.report.test[0] == pytest.approx(fmean(final["test/loss"] for final in finals))
+    sentences = [line for line in describe_race(race, folder) if "chose nothing" in line]
+    assert [line.partition(" ")[0] for line in sentences] == ["test/loss"]
 
 
 def test_the_runs_of_a_pair_have_the_same_images_and_a_round_has_each_image_in_one_fold(

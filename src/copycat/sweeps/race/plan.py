@@ -43,6 +43,11 @@ class RacePlan:
         """Return the rules by which candidates leave."""
         return RaceRules(folds=self.folds, rounds=self.rounds, margin=self.margin)
 
+    @property
+    def test_metric(self) -> str:
+        """Return the name of the metric on the test part."""
+        return f"test/{self.metric.partition('/')[2]}"
+
     def names(self) -> list[str]:
         """Return the name of each candidate: the values in which candidates differ."""
         keys = dict.fromkeys(key for one in self.candidates for key in one["values"])

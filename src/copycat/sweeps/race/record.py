@@ -96,7 +96,7 @@ def read_rounds(plan: RacePlan, folder: Path) -> RaceRecord:
         found = [values(one, fresh) for one in chosen]
         failures = sum(value != value for one in found for value in one.values())
         if not failures and all(len(one) == len(fresh) for one in found):
-            on_test = [_on_test([trials[n] for n in _numbers(plan, one, fresh)], plan.metric) for one in chosen]
+            on_test = [_on_test([trials[n] for n in _numbers(plan, one, fresh)], plan.test_metric) for one in chosen]
             report = _report(found, sign, plan.folds, on_test)
     images = next((_test_images(record) for record in first if record is not None), 0)
     return RaceRecord(plan, rounds, report, parameters, images, failures)
@@ -125,9 +125,8 @@ def _report(found: Sequence[Values], sign: int, folds: int, on_test: Sequence[fl
     return Report(MeanDifference(fmean(own), stdev(own), len(own), folds), ahead, test)
 
 
-def _on_test(records: Sequence[RunRecord], metric: str) -> float | None:
-    """Return the mean of a metric on the test part; None where a run did not evaluate it."""
-    name = metric.replace("val/", "test/", 1)
+def _on_test(records: Sequence[RunRecord], name: str) -> float | None:
+    """Return the mean of a metric of the test part; None where a run did not evaluate it."""
     values = [record.final[name] for record in records if name in record.final]
     return fmean(values) if len(values) == len(records) else None
 

@@ -85,7 +85,7 @@ def _figures(race: RaceRecord) -> str:
 def _on_test(race: RaceRecord) -> str:
     """Report the accuracy on images that neither the sweep nor the race looked at."""
     assert race.report is not None
-    names, metric = race.plan.names(), race.plan.metric.replace("val/", "test/", 1)
+    names, metric = race.plan.names(), race.plan.test_metric
     each = [f"{names[one]} {format_number(v)}" for one, v in zip(race.chosen, race.report.test, strict=False)]
     images = pluralize(race.test_images, "image")
     return f"{metric} of these runs, on {images} that chose nothing: {', '.join(each)}"
