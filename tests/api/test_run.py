@@ -190,6 +190,26 @@ def test_a_run_shows_what_became_of_its_folder_since_it_was_loaded(run: Run, tmp
     assert watched.status == "completed"
     loaded.folder.rename(tmp_path / "moved")
     assert watched.status == "completed"
+    for use in (lambda: watched.metrics, watched.model):
+        with pytest.raises(UserError, match="run: expected the folder of a run; got a path that does not exist"):
+            use()
+
+
+def test_a_run_outlives_a_change_of_the_working_directory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.folder.parent)
+    loaded = copycat.load_run(run.folder.name)
+    monkeypatch.chdir(tmp_path)
+    assert loaded.metrics["epoch"] == [0, 1, 2, 3]
+    assert loaded.model()
+
+
+def test_a_change_of_what_a_run_returned_reaches_no_other_call(run: Run) -> None:
+    loaded: Any = copycat.load_run(run.folder)
+    loaded.config["seed"] = loaded.manifest["data"]["classes"] = loaded.final["val/loss"] = loaded.best["val/loss"] = 0
+    for name in ("config", "manifest", "final", "best"):
+        assert getattr(loaded, name) == getattr(run, name), name
 
 
 def test_a_mistake_is_the_line_of_the_command() -> None:

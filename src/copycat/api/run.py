@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -17,6 +18,7 @@ from copycat.data.sources.root import check_image_folder
 from copycat.deploy.arguments import check_views
 from copycat.records.lock import KILLED, current_status
 from copycat.records.metrics_csv import read_history
+from copycat.records.reader import check_run_folder
 from copycat.records.run_folder import MANIFEST
 from copycat.records.run_loader import check_has_weights, open_recorded, open_run
 
@@ -70,7 +72,7 @@ class Run:
 
     def __init__(self, folder: PathInput) -> None:
         """Read configuration and manifest; nothing is built yet. As `load_run`."""
-        self._folder = Path(folder)
+        self._folder = Path(folder).absolute()  # a program may change its working directory
         self._written, self._last_opened = self._manifest_time(), open_recorded(self._folder)
 
     @property
@@ -93,54 +95,55 @@ class Run:
     @property
     def config(self) -> Mapping[str, Any]:
         """Return the whole resolved configuration."""
-        return self._opened.config
+        return deepcopy(self._opened.config)  # a rerun and a prediction build what the run recorded
 
     @property
     def manifest(self) -> Mapping[str, Any]:
         """Return the content of run.json."""
-        return self._opened.manifest
+        return deepcopy(self._opened.manifest)
 
     @property
     def status(self) -> str:
         """Return `completed`, `failed`, `interrupted`, `pruned`, `running`, or `killed` where its process is gone."""
-        status = current_status(self.manifest["status"], self.folder)
+        status = current_status(self._opened.manifest["status"], self.folder)
         # one that ended between the look at its manifest and that at its lock was not killed
-        return current_status(self.manifest["status"], self.folder) if status == KILLED else status
+        return current_status(self._opened.manifest["status"], self.folder) if status == KILLED else status
 
     @property
     def error(self) -> str | None:
         """Return why the run failed; None where it did not."""
-        error: str | None = self.manifest["error"]
+        error: str | None = self._opened.manifest["error"]
         return error
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the class names, by label."""
-        return tuple(self.manifest["data"]["classes"])
+        return tuple(self._opened.manifest["data"]["classes"])
 
     @property
     def metrics(self) -> Table:
         """Return the metrics of every epoch.
 
         Raises:
-            UserError: where metrics.csv is damaged.
+            UserError: where metrics.csv is damaged, or the folder is no longer there.
         """
         try:
             return Table(read_history(self._opened.folder))
         except FileNotFoundError:
+            check_run_folder(self.folder)
             return Table([])
 
     @property
     def final(self) -> Mapping[str, float]:
         """Return the metrics of the final weights; empty before the run has ended."""
-        final: Mapping[str, float] = self.manifest["results"].get("final", {})
-        return final
+        final: Mapping[str, float] = self._opened.manifest["results"].get("final", {})
+        return dict(final)
 
     @property
     def best(self) -> Mapping[str, float]:
         """Return the metrics of the best epoch; empty where there is none."""
-        best: Mapping[str, float] = self.manifest["results"].get("best", {}).get("metrics", {})
-        return best
+        best: Mapping[str, float] = self._opened.manifest["results"].get("best", {}).get("metrics", {})
+        return dict(best)
 
     def plot(self, metrics: Sequence[str] = ("loss", "accuracy")) -> "Figure":
         """Draw metrics by epoch, training and validation in one panel, with the best epoch marked.
@@ -156,7 +159,7 @@ class Run:
         require_package("matplotlib", wanted_by="plot")
         from copycat.api.plots import plot_metrics
 
-        return plot_metrics(self.metrics, metrics, best=self.manifest["results"].get("best", {}).get("epoch"))
+        return plot_metrics(self.metrics, metrics, best=self._opened.manifest["results"].get("best", {}).get("epoch"))
 
     def plot_confusion(self, part: str = "val") -> "Figure":
         """Draw the confusion matrix of the final weights: true classes in rows, predicted classes in columns.
@@ -305,6 +308,7 @@ class Run:
         return rerun(self._opened, notify=lambda _: None, data=None if data is None else Path(data))
 
     def _check_weights(self) -> None:
+        check_run_folder(self.folder)
         check_has_weights(self._opened)
 
     def __repr__(self) -> str:
