@@ -11,7 +11,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
@@ -83,6 +83,12 @@ def _parse(word: str, loader: ConfigLoaderImpl) -> Override:
         raise UserError(f"expected KEY=VALUE, as in optimizer.lr=1e-3; got {word!r}.")
     if override.package is not None:
         raise UserError(f"expected {override.key_or_group}=VALUE, without an @; got {word!r}.")
+    value: Any = override.value()
+    items = value if isinstance(value, list) else getattr(value, "list", [])
+    if places := [place for place, item in enumerate(items) if isinstance(item, (Sweep, Glob))]:
+        key = override.key_or_group
+        hint = f" To vary one item of a list, type {key}.{places[0]}=VALUES." if items is value else ""
+        raise UserError(f"{key}: expected values, or one range, glob or interval alone; got {word!r}.{hint}")
     return override
 
 
