@@ -22,6 +22,8 @@ EACH_CALL = Path(__file__).parents[1] / "support" / "scripts" / "each_call.py"
 NO_HYDRA = {
     "trian": "got 'trian'. Did you mean copycat train?",
     "--versoin": "Did you mean copycat --version?",
+    "test": "Did you mean copycat evaluate?",
+    "tune": "Did you mean copycat train -m?",
     "data": "expected COMMAND; got none",
     "data chekc": "expected one of fetch, check, draw, convert; got 'chekc'. Did you mean copycat data check?",
     "data fetch dogs": "expected one of cats; got 'dogs'",
@@ -94,6 +96,15 @@ NO_TORCH = {
     "train ~seed": "seed: expected a value; got none",
     "train hydra/launcher=banana": "hydra/launcher: expected one of .*basic",
     "train optimizer@second=adam": "without an @",
+    # words of other frameworks
+    "train --lr 0.1": "--lr: no such flag; .* A key has no dashes, as in optimizer.lr=1e-3. Type copycat train --help",
+    "train optimizer.learning_rate=0.1": "Did you mean optimizer.lr=0.1?",
+    "train data.val_split=0.3": "Did you mean data.holdout=0.3?",
+    "train 'data_dir=my photos'": "Did you mean data=folder data.root='my photos'?",
+    "train num_classes=3": "Leave it out: the classes are those of the data",
+    "train loss=ce": "Did you mean loss=cross_entropy?",
+    "train scheduler=ReduceLROnPlateau": "Did you mean scheduler=plateau?",
+    "train -m seed=1,2 hydra/sweeper=optuna hydra.sweeper.direction=maximize": "Did you mean sweep.direction=maximize?",
     # keys
     "train lr=0.1": "Did you mean optimizer.lr=0.1?",
     "train epochs=5": "Did you mean trainer.max_epochs=5?",

@@ -14,6 +14,7 @@ from typing import NoReturn
 from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
+from copycat.config import familiar_words
 from copycat.config.errors import JoinError, UserError, hides_interrupt
 from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
@@ -82,7 +83,8 @@ def run_command(words: Sequence[str]) -> int:
         return run(rest) or DONE  # a command that cannot fail returns nothing
     known = [*COMMANDS, "--help", "-h", "--version"]
     if first not in known:
-        hint = did_you_mean(first, known, before="copycat ")
+        familiar = familiar_words.COMMANDS.get(first)
+        hint = f" Did you mean copycat {familiar}?" if familiar else did_you_mean(first, known, before="copycat ")
         raise UserError(f"expected one of {', '.join(COMMANDS)}; got {first!r}.{hint}")
     _make_top_parser().parse_args([first, *rest])
     return DONE

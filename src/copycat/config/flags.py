@@ -25,6 +25,8 @@ class Parser(argparse.ArgumentParser):
     """Parse flags and other words in any order, and report a mistake as a UserError of one line."""
 
     _is_intermixing = False
+    flag_hint = ""
+    """Hint for a word that resembles no flag."""
 
     def error(self, message: str) -> NoReturn:
         """Raise argparse's message in the format of a UserError."""
@@ -73,7 +75,7 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_flag(self, word: str) -> NoReturn:
         file = f" Type {quote(f'./{word}')} for the file." if Path(word).exists() else ""
-        hint = file or did_you_mean(word, self._flags()) or f" Type {self.prog} --help."
+        hint = file or did_you_mean(word, self._flags()) or f"{self.flag_hint} Type {self.prog} --help."
         raise UserError(f"{word}: no such flag; expected {one_of(self._flags())}.{hint}")
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
@@ -91,6 +93,7 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str], li
         UserError: for an unknown flag, or flags that do not go together.
     """
     parser = Parser(prog="copycat train", add_help=False, allow_abbrev=False)
+    parser.flag_hint = " A key has no dashes, as in optimizer.lr=1e-3."
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")

@@ -14,6 +14,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from copycat.config.combinations import MANAGED_TRAINER_KEYS, describe_managed_key
 from copycat.config.errors import UserError
+from copycat.config.familiar_words import familiar_key
 from copycat.config.options import is_ours
 from copycat.config.overrides import input_lines, list_groups, list_options
 from copycat.config.places import MAIN
@@ -27,7 +28,12 @@ SWEEP_KEY_HINTS = {
 }
 """Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
-TOP_KEY_HINTS = {"ckpt_path": " To resume a run, type copycat resume RUN."}
+_RESUME = " To resume a run, type copycat resume RUN."
+TOP_KEY_HINTS = {
+    "ckpt_path": _RESUME,
+    "resume": _RESUME,
+    "num_classes": " Leave it out: the classes are those of the data.",
+}
 """Keys that other projects have for what is a command here."""
 SURE = 0.75
 """Similarity above which a key is taken for a mistyped one."""
@@ -115,10 +121,10 @@ def _no_such_key(override: Override, keys: dict[str, bool], config: DictConfig, 
     known = f"expected {one_of(name.rpartition('.')[2] for name in inside)} in {parent}; " if inside else ""
     after = line[line.find("=") :]
     if key.startswith(tuple(SWEEP_KEY_HINTS)):
-        hint = did_you_mean(key, inside, after=after)
+        hint = familiar_key(key, after[1:]) or did_you_mean(key, inside, after=after)
         hint = hint or next(text for prefix, text in SWEEP_KEY_HINTS.items() if key.startswith(prefix))
     elif "." in key:  # a group takes an option, so suggest none for a dotted key
-        hint = _other_options(key, line, loader)
+        hint = _other_options(key, line, loader) or familiar_key(key, after[1:])
         if not hint and not nearest_word(key, inside or ours, above=SURE):
             hint = _pass_on(parent, line, config)
         hint = hint or did_you_mean(key, inside or ours, after=after)
@@ -128,7 +134,12 @@ def _no_such_key(override: Override, keys: dict[str, bool], config: DictConfig, 
         hint = did_you_mean(key, [g for g in groups if nearest_word(after[1:], groups[g])], after=after)
         if not hint and len(having) == 1:
             hint = f" Did you mean {having[0]}{after}?"
-        hint = TOP_KEY_HINTS.get(key) or hint or did_you_mean(key, [*ours, *groups], after=after)
+        hint = (
+            TOP_KEY_HINTS.get(key)
+            or familiar_key(key, after[1:])
+            or hint
+            or did_you_mean(key, [*ours, *groups], after=after)
+        )
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
 

@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from copycat.config.errors import UserError
+from copycat.config.familiar_words import familiar_option
 from copycat.config.renamed_keys import renamed_key_error
 from copycat.config.suggestions import did_you_mean, format_value, one_of, quoted_override, type_override
 
@@ -182,7 +183,7 @@ def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
         options = list_options(group, loader)
         if not options:
             raise renamed_key_error(group) or UserError(f"{group}: no such group; got {override.input_line!r}.")
-        hint = did_you_mean(str(name), options, before=f"{group}=")
+        hint = did_you_mean(familiar_option(str(name), options) or str(name), options, before=f"{group}=")
         if not hint and isinstance(name, str):
             hint = ALTERNATIVE_HINTS.get(group, "").format(quote(name))
         wrong = UserError(f"{group}: expected one of {one_of(options)}; got {format_value(name)}.{hint}")
