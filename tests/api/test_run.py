@@ -64,6 +64,8 @@ def test_wrong_overrides_are_one_line() -> None:
         copycat.train(None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"in Python, call copycat\.sweep"):
         copycat.train(["seed=1,2"])
+    with pytest.raises(UserError, match=r"hydra/launcher: expected one run, .*in Python, call copycat\.sweep"):
+        copycat.train(["hydra/launcher=packed"])
     with pytest.raises(UserError, match=r"^overrides: expected a list of strings; got 'model=linear'\. Type \['mod"):
         copycat.compose("model=linear")
 

@@ -216,6 +216,8 @@ NO_TORCH = {
     "train -m 'model.hidden=[5,range(1,3)]'": "To vary one item of a list, type model.hidden.1=VALUES",
     "train -m seed=1,2 sweep=learning_rat": "Did you mean sweep=learning_rate?",
     "train sweep=learning_rate": "sweep.params: expected one run, .*Type -m",
+    "train hydra/sweeper=optuna hydra.sweeper.n_trials=9": "hydra/sweeper: expected one run, .*Type -m before the",
+    "train sweep.prove=true": "sweep.prove: expected one run, where nothing varies; got a sweep's 'sweep.prove=true'",
     "train -m seed=1,2 sweep.objective=test/accuracy": "'test/accuracy': test metrics cannot be used to select trials",
     "train -m seed=1,2 sweep.objective=[val/loss,test/f1]": "test metrics cannot be used to select trials",
     "train -m seed=1,2 sweep.objective=[val/loss,val/acuracy]": "Did you mean val/accuracy?",

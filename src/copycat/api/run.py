@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from copycat.api.table import Table
-from copycat.config.compose import Request, compose
+from copycat.config.compose import Request, check_single_run, compose
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.overrides import as_words
@@ -52,6 +52,7 @@ def train(overrides: Sequence[str] | Request = (), **keys: Any) -> "Run":
         request = overrides
     else:
         request = compose(as_words(overrides, keys))
+    check_single_run(request)
     check_image_folder(request.config)
     from copycat.training.train import train
 

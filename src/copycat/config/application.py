@@ -13,7 +13,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from copycat.config.compose import Request, check_overrides, compose, quote_overrides
+from copycat.config.compose import Request, check_overrides, check_single_run, compose, quote_overrides
 from copycat.config.flags import parse_flags
 from copycat.config.own_modules import allow_own_modules
 from copycat.config.places import CONF, MAIN
@@ -52,6 +52,7 @@ def launch(
         _ask_hydra([*flags, *lines])
         return None
     request = compose(lines)
+    check_single_run(request)
     allow_own_modules(request.config)
     task(request)
     return None

@@ -11,6 +11,9 @@ from copycat.config.errors import UserError
 from copycat.config.overrides import as_words, input_lines, parse_overrides
 from copycat.config.validation import check_config
 
+SWEEP_PREFIXES = ("sweep.", "hydra/sweeper", "hydra.sweeper.", "hydra/launcher", "hydra.launcher.")
+"""Prefixes of keys and groups that a sweep alone has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -41,6 +44,17 @@ def compose(overrides: Sequence[str] = (), *, check_data: bool = True) -> Reques
         )
     check_config(config, check_data=check_data)
     return Request(config=config, experiment=experiment_name(parsed), overrides=input_lines(parsed))
+
+
+def check_single_run(request: Request) -> None:
+    """Raise a UserError where an override is of a sweep, which one run would ignore: `-m` was forgotten."""
+    for word in request.overrides:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.startswith(SWEEP_PREFIXES):
+            raise UserError(
+                f"{key}: expected one run, where nothing varies; got a sweep's {word!r}. Type -m before the overrides;"
+                " in Python, call copycat.sweep."
+            )
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
