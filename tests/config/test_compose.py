@@ -168,6 +168,11 @@ def test_no_options_are_taken_from_inside_a_run_folder(
         ("defaults:\n  - override /optimizer: adma\n", "adma"),
         ("defaults:\n  - overide /optimizer: adam\n", "use 'override optimizer: adam'"),
         ("optimizer:\n  lr: ${nope}\n", "optimizer.lr: .*nope"),
+        (
+            "optimizer:\n  lr: ${oc.env:COPYCAT_NO_RATE,0.5}\n",
+            r"got '0\.5'\. This is a text.*\${oc.decode:",
+        ),
+        ("defaults:\n  - own\n", "options that compose; got one whose defaults lead back to itself"),
         ("trainer:\n  max_epochs: many\n", "trainer.max_epochs: expected a whole number ≥ 1; got 'many'"),
         ("[1, 2]\n", "."),
         ("\t- x: {\n", "expected YAML"),

@@ -52,6 +52,8 @@ def compose_config(parsed: Sequence[Override], loader: ConfigLoaderImpl, *, of_t
         return hydra_compose(MAIN, input_lines(parsed), return_hydra_config=of_trial)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise explain_composition_error(parsed, loader, error) from error
+    except RecursionError as error:
+        raise UserError("expected options that compose; got one whose defaults lead back to itself.") from error
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Validate the values of a configuration by the table of rules, before torch is imported."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from copycat.config.added_keys import ADDED_GROUPS, ADDED_KEYS
@@ -85,7 +86,8 @@ def check_value(key: str, value: Any, config: Config) -> None:
     if rule and _rule_applies(key, config) and not rule.allows(value):
         is_text = isinstance(value, str)
         hint = _metric_hint(value, rule) if is_text else _quoting_hint(key, value, rule)
-        hint = hint or (did_you_mean(value, rule.options, before=f"{key}=") if is_text else "")
+        if is_text and not hint:
+            hint = _number_hint(value, rule) or did_you_mean(value, rule.options, before=f"{key}=")
         raise UserError(f"{key}: expected {rule.words}; got {format_value(value)}.{hint}", key=key)
 
 
@@ -94,6 +96,15 @@ def _metric_hint(word: str, rule: Rule) -> str:
     stage, _, metric = word.partition("/")
     is_measurable = f"{stage}/{METRICS[0]}" in rule.options and metric in packaged_targets("metrics")
     return f" Type metrics={metric} too." if is_measurable else ""
+
+
+def _number_hint(text: str, rule: Rule) -> str:
+    """Return how an environment variable becomes a number; empty for a text that is none that the key takes."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            if rule.allows(kind(text)):
+                return " This is a text. For the number of an environment variable, write ${oc.decode:${oc.env:NAME}}."
+    return ""
 
 
 def _quoting_hint(key: str, value: Any, rule: Rule) -> str:
