@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:
     assert copycat.train(request).config["trainer"]["max_epochs"] == 1
     with pytest.raises(UserError, match="request alone; got seed"):
         copycat.train(request, seed=1)
+
+
+def test_runs_of_several_threads_have_the_bits_of_runs_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
+    words = [*overrides(tiny, tmp_path), "model=cnn", "model.channels=[2]", "trainer.max_epochs=2", "callbacks=none"]
+
+    def losses(seed: int) -> list[float]:
+        return copycat.train(words, seed=seed).metrics["train/loss"]
+
+    alone = [losses(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(losses, range(4))) == alone
 
 
 def test_wrong_overrides_are_one_line() -> None:

@@ -3,6 +3,7 @@
 import string
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,12 @@ def test_composing_needs_no_torch() -> None:
         "import sys; from copycat.config.compose import compose; compose(['model=deep']); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_several_threads_compose_at_once() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        composed = list(threads.map(lambda seed: compose([f"seed={seed}"]).config["seed"], range(8)))
+    assert composed == list(range(8))
 
 
 def test_every_value_of_a_sweep_is_checked_not_only_the_first() -> None:

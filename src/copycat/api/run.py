@@ -13,6 +13,7 @@ from copycat.config.compose import Request, check_single_run, compose
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.overrides import as_words
+from copycat.config.process_lock import process_lock
 from copycat.config.suggestions import did_you_mean, first_line, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.deploy.arguments import check_views
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PathInput: TypeAlias = str | os.PathLike[str]
 
 
+@process_lock()
 def train(overrides: Sequence[str] | Request = (), **keys: Any) -> "Run":
     """Train a run, and return it from its new folder.
 
@@ -176,6 +178,7 @@ class Run:
 
         return plot_confusion(self._opened.folder, part, classes=self.classes)
 
+    @process_lock()
     def model(self, device: "str | torch.device" = "cpu") -> "nn.Module":
         """Return the network with its final weights, in evaluation mode: plain PyTorch, float images [B, C, H, W] in.
 
@@ -194,6 +197,7 @@ class Run:
                 problem = first_line(error)
                 raise UserError(f"device: expected one that torch has here; got {str(device)!r}: {problem}.") from error
 
+    @process_lock()
     def predict(self, images: "ImageInput | Sequence[ImageInput]", *, views: int = 1) -> "Predictions":
         """Classify images: paths, PIL images, uint8 arrays [H, W, 3] or uint8 tensors [3, H, W], of any size.
 
@@ -212,6 +216,7 @@ class Run:
         with open_predictor(self._opened, views=views) as predictor:
             return predict_images(predictor, images)
 
+    @process_lock()
     def evaluate(self, overrides: Sequence[str] = (), *, views: int = 1) -> Table:
         """Evaluate the final weights: each metric of each part, with its 95 % interval.
 
@@ -228,6 +233,7 @@ class Run:
         self._check_weights()
         return Table(evaluate_parts(self._opened, as_words(overrides), views=views).rows())
 
+    @process_lock()
     def calibrate(
         self,
         *,
@@ -273,6 +279,7 @@ class Run:
         )
         return Table(calibrate(plan, request).rows())
 
+    @process_lock()
     def resume(self, *, max_epochs: int | None = None, max_time: str | float | None = None) -> "Run":
         """Resume a run that was stopped, or train any run on to more epochs or for more time, and return it.
 
@@ -293,6 +300,7 @@ class Run:
         resume(open_run(self.folder), notify=lambda _: None, more=given)
         return load_run(self.folder)
 
+    @process_lock()
     def rerun(self, *, data: PathInput | None = None) -> "Rerun":
         """Train the run again from its folder alone, and compare both bit for bit.
 

@@ -11,6 +11,7 @@ from copycat.api.table import Table
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
 from copycat.config.overrides import as_words
+from copycat.config.process_lock import process_lock
 from copycat.config.suggestions import did_you_mean, one_of
 from copycat.data.sources.root import check_image_folder
 from copycat.records.reader import find_runs
@@ -37,6 +38,7 @@ def read_runs(folder: PathInput = "outputs") -> Table:
     return Table(read_run_rows(Path(folder)))
 
 
+@process_lock()
 def sweep(overrides: Sequence[str] = (), **keys: Any) -> "Sweep":
     """Train a run for each combination of values, or for each trial of a search, and return the sweep.
 

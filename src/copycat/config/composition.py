@@ -22,6 +22,7 @@ from copycat.config.mistakes import explain_composition_error
 from copycat.config.options import missing_target
 from copycat.config.overrides import check_override, input_lines
 from copycat.config.places import CONF, MAIN
+from copycat.config.process_lock import process_lock
 from copycat.config.renamed_keys import check_renamed_keys
 from copycat.config.rules import TARGET_GROUPS
 from copycat.config.suggestions import first_line
@@ -30,15 +31,16 @@ from copycat.config.suggestions import first_line
 @contextmanager
 def open_loader() -> Iterator[ConfigLoaderImpl]:
     """Initialize Hydra on the packaged conf/, and in the end restore the instance that a sweep has around it."""
-    instance = GlobalHydra.instance()
-    outer, instance.hydra = instance.hydra, None
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
-            loader = instance.config_loader()
-            assert isinstance(loader, ConfigLoaderImpl)
-            yield loader
-    finally:
-        instance.hydra = outer
+    with process_lock():
+        instance = GlobalHydra.instance()
+        outer, instance.hydra = instance.hydra, None
+        try:
+            with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
+                loader = instance.config_loader()
+                assert isinstance(loader, ConfigLoaderImpl)
+                yield loader
+        finally:
+            instance.hydra = outer
 
 
 def compose_config(parsed: Sequence[Override], loader: ConfigLoaderImpl, *, of_trial: bool = False) -> DictConfig:
