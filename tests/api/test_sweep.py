@@ -55,6 +55,22 @@ def test_a_sweep_that_was_loaded_as_it_ran_shows_its_end(tmp_path: Path) -> None
     assert sweep.status == "completed"
 
 
+def test_a_sweep_outlives_a_change_of_the_working_directory_and_names_one_that_is_gone(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(sweep.folder, tmp_path / "copied")
+    monkeypatch.chdir(tmp_path)
+    loaded = copycat.load_sweep("copied")
+    monkeypatch.chdir(sweep.folder)
+    assert len(loaded) == 4
+    assert loaded.best().folder == tmp_path / "copied" / str(loaded.trials["trial"][0])
+    assert {Path(folder).parent for folder in loaded.trials["folder"]} == {Path("copied")}
+    shutil.rmtree(tmp_path / "copied")
+    for use in (loaded.race, lambda: len(loaded), lambda: loaded.trials):
+        with pytest.raises(UserError, match="copied"):
+            use()
+
+
 def test_a_sweep_iterates_over_the_runs_that_exist_by_number(sweep: Sweep, tmp_path: Path) -> None:
     assert [run.folder for run in sweep] == [sweep.folder / str(number) for number in range(4)]
     kept = shutil.copytree(sweep.folder, tmp_path / "kept")

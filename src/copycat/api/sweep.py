@@ -81,12 +81,13 @@ class Sweep:
     def __init__(self, folder: PathInput) -> None:
         """Check sweep.json; it and the trials are read when they are asked for."""
         self.folder = Path(folder)
+        self._absolute = self.folder.absolute()  # a program may change its working directory
         check_sweep(self.folder)
         read_sweep(self.folder)
 
     @property
     def _file(self) -> SweepFile:
-        return read_sweep(self.folder)
+        return read_sweep(self._absolute)
 
     @property
     def status(self) -> str:
@@ -101,8 +102,9 @@ class Sweep:
     @property
     def trials(self) -> Table:
         """Return the trials from the best on, with number, status, values of what varies, objectives and metrics."""
-        rows = read_trial_rows(self.folder, self._file)
-        return Table(rows, objectives=self._file.objectives)
+        rows = read_trial_rows(self._absolute, self._file)
+        typed = ({**row, "folder": str(self.folder / Path(row["folder"]).relative_to(self._absolute))} for row in rows)
+        return Table([*typed], objectives=self._file.objectives)
 
     def best(self) -> Run:
         """Return the best trial; where seeds or folds vary, the best trial of the best configuration.
@@ -116,16 +118,17 @@ class Sweep:
         done = [row for row in ranked if is_done(row, self._file.objectives)]
         if not done:
             raise UserError(f"{self.folder}: expected a completed trial{within_constraints(rows)}; got none.")
-        return load_run(done[0]["folder"])
+        return self[done[0]["trial"]]
 
     def race(self) -> Sequence[str]:
         """Return the conclusions of the race of `sweep.prove=true`, in sentences; none where there was no race."""
-        if not has_race(self.folder):
+        check_sweep(self._absolute)
+        if not has_race(self._absolute):
             return ()
         from copycat.sweeps.race.record import read_race
         from copycat.sweeps.race.text import describe_race
 
-        return tuple(describe_race(read_race(self.folder), self.folder))
+        return tuple(describe_race(read_race(self._absolute), self.folder))
 
     def plot(self, kind: str = "slice") -> "Figure":
         """Draw the trials: a notebook shows the figure; elsewhere it has `savefig`.
@@ -140,7 +143,7 @@ class Sweep:
         from copycat.sweeps.plots.files import list_plot_kinds, make_plot
         from copycat.sweeps.plots.results import read_results
 
-        results = read_results(self.folder)
+        results = read_results(self._absolute)
         if kind not in (kinds := list_plot_kinds(results)):
             raise UserError(f"kind: expected one of {one_of(kinds)}; got {kind!r}.{did_you_mean(kind, kinds)}")
         return make_plot(kind, results)
@@ -151,7 +154,7 @@ class Sweep:
         Raises:
             UserError: where there is no such trial.
         """
-        return load_run(self.folder / str(number))
+        return load_run(self._absolute / str(number))
 
     def __len__(self) -> int:
         """Return the number of runs; a trial that has not started, or could not be built, has none."""
@@ -162,7 +165,8 @@ class Sweep:
         return map(self.__getitem__, self._numbers())
 
     def _numbers(self) -> list[int]:
-        found = (run.relative_to(self.folder).as_posix() for run in find_runs(self.folder))
+        check_sweep(self._absolute)
+        found = (run.relative_to(self._absolute).as_posix() for run in find_runs(self._absolute))
         return sorted(int(name) for name in found if name.isdecimal())
 
     def __repr__(self) -> str:
