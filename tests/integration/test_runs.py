@@ -120,6 +120,7 @@ def test_compare_shows_what_differs_and_marks_the_best(swept: Path) -> None:
         (["runs", "s s", "--filter", "optimzer.lr<1"], "Did you mean optimizer.lr?"),
         (["runs", "s s", "--csv", "--json"], "expected alone"),
         (["runs", "s s", "--best", "--by", "test/loss"], "--by"),
+        (["runs", "s s", "--best", "--sort", "val/auroc"], "Type --best --by val/auroc."),
         (["runs", "s s", "--best", "--filter", "lr=1e30"], "expected a completed trial"),
         (["runs", "nowhere"], "expected a folder of runs"),
         (["compare", "s s/0"], "expected two runs or more"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from copycat.config.atomic_write import write_whole
@@ -50,6 +51,9 @@ def show_runs(
     is_sweep = (folder / FILE).is_file()
     if by and form != "best":
         raise UserError(f"--by: expected --best beside it; got --by {by} alone.")
+    if form == "best" and (choice.sort or choice.descending):
+        flag, metric = ("--sort", quote(choice.sort)) if choice.sort else ("--descending", "METRIC")
+        raise UserError(f"{flag}: expected a table; got --best, which has no order. Type --best --by {metric}.")
     if form == "best":
         if is_sweep and not by:
             best = find_best_trial(folder, choice)
