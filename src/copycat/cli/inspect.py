@@ -102,12 +102,13 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 
 def _compose(words: Sequence[str], *, check_data: bool = True) -> Mapping[str, Any]:
-    from copycat.config.compose import compose
+    from copycat.config.compose import check_single_run, compose
     from copycat.config.own_modules import allow_own_modules
 
-    config = compose(words, check_data=check_data).config
-    allow_own_modules(config)
-    return config
+    request = compose(words, check_data=check_data)
+    check_single_run(request)  # the commands that follow train it
+    allow_own_modules(request.config)
+    return request.config
 
 
 def _show_network(words: Sequence[str]) -> None:

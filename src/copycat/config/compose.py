@@ -52,8 +52,8 @@ def check_single_run(request: Request) -> None:
         key = word.lstrip("+~").partition("=")[0]
         if key.startswith(SWEEP_PREFIXES):
             raise UserError(
-                f"{key}: expected one run, where nothing varies; got a sweep's {word!r}. Type -m before the overrides;"
-                " in Python, call copycat.sweep."
+                f"{key}: expected one run, where nothing varies; got a sweep's {word!r}. For a sweep, type"
+                " copycat train -m; in Python, call copycat.sweep."
             )
 
 
