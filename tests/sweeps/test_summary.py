@@ -214,6 +214,19 @@ def test_a_failed_trial_shows_its_error_and_counts_in_no_mean(sweep: Path, capsy
     assert "it went wrong" in next(line for line in lines if "failed" in line and "│ 7 " in line)
 
 
+@pytest.mark.parametrize(("key", "is_noted"), [("data.image_size", True), ("optimizer.lr", False)])
+def test_ranks_over_other_validation_images_are_noted(
+    key: str, is_noted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path, sweep_of(key, trials=2))
+    for number in range(2):
+        write_trial_folder(tmp_path, number, {key: 32 * (number + 1)}, status="completed", val_loss=0.5)
+    print_sweep(tmp_path)
+    out = capsys.readouterr().out
+    assert (f"{key} varies, and so may the images that validate" in out) == is_noted
+    assert ("to prove the best" in out) != is_noted
+
+
 def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,8 +32,11 @@ MAX_BYTES = 2**23
 """Maximum size of the file in bytes."""
 LOCK_GRACE_SECONDS = 10.0
 """Seconds within which a starting sweep locks its folder; later it counts as killed."""
-IMAGE_KEYS = ("data", "data.root", "data.split", "data.folds", "data.holdout")
-"""Keys that all candidates of a race have in common, as they run on the same images."""
+IMAGE_KEYS = (
+    *("data", "data.root", "data.file", "data.name", "data.subset", "data.groups"),
+    *("data.image_size", "data.fit", "data.split", "data.folds", "data.holdout"),
+)
+"""Keys that decide which images validate: hold-out and folds follow from the decoded pixels too."""
 _SIGNED_AS = b"sweep"
 """Signed in place of a configuration, so that no signature of a run is valid for a sweep."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from copycat.config.dotted_keys import short_names
 from copycat.config.errors import UserError
 from copycat.config.printable import print_line, printable
-from copycat.config.suggestions import pluralize
+from copycat.config.suggestions import one_of, pluralize
 from copycat.records.lock import KILLED
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
@@ -107,6 +107,11 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_race(folder)
     elif not sweep.repeats and sum(is_done(row, sweep.objectives) for row in shown) > 1 and sweep.is_raceable:
         print_line(f"one run of each configuration: ranks may be chance; to prove the best: copycat prove {quoted}")
+    if sweep.varying_images:
+        print_line(
+            f"{one_of(sweep.varying_images)} varies, and so may the images that validate: ranks compare metrics on"
+            " other images"
+        )
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.is_out_of_time:

@@ -256,6 +256,7 @@ def test_a_failing_candidate_leaves_the_race(clear: Path, tmp_path: Path) -> Non
     ("words", "line"),
     [
         (("data.folds=3,4",), "sweep.prove: expected trials on the same images; data.folds varies."),
+        (("data.image_size=8,16",), "sweep.prove: expected trials on the same images; data.image_size varies."),
         (("optimizer.lr=0.1",), "sweep.prove: expected two configurations or more; got one. Type several values of"),
         (("seed=1,2",), "sweep.prove: expected two configurations or more; got one, with several values of seed. Type"),
     ],
