@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed, open_evaluation_arguments
@@ -30,6 +32,32 @@ def test_on_its_own_data_it_gives_the_run_s_own_metrics(folder: Path) -> None:
     for row in rows:
         assert row["value"] == final[f"{row['part']}/{row['metric']}"]
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+
+
+class Counting(nn.Module):
+    """Keep what it learns in a buffer that state_dict() leaves out."""
+
+    seen: Tensor
+
+    def __init__(self, *, in_features: int, out_features: int, **_: object) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+        self.register_buffer("seen", torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self.seen + 1.0 * self.training
+        logits: Tensor = self.linear(x.flatten(1)) + self.seen
+        return logits
+
+
+def test_a_network_that_is_another_once_it_is_read_is_noted(
+    folder: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"model._target_={__name__}.Counting", "model=linear", "trainer.max_epochs=4", *QUIET]
+    other = train_tiny(*words, data=tiny, at=tmp_path).folder
+    for run, is_noted in ((folder, False), (other, True)):
+        call_copycat("evaluate", str(run))
+        assert ("other probabilities than it gave when it was trained" in capsys.readouterr().err) == is_noted
 
 
 def test_on_a_folder_of_one_s_own_images_are_given_their_classes_by_name(

@@ -69,7 +69,7 @@ def _report_missing_images(runs: Sequence[Opened]) -> None:
 
 
 def _report_remarks(evaluation: Evaluation) -> None:
-    for line in filter(None, (evaluation.unreadable, evaluation.changed)):
+    for line in filter(None, (evaluation.unreadable, evaluation.changed, evaluation.differing)):
         print_line(f"copycat: {line}", error=True)
 
 

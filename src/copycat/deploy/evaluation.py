@@ -1,6 +1,7 @@
 """Evaluate a run's final weights on labeled images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
+from copycat.config.suggestions import one_of
 from copycat.data.labels import count_classes, label_codes
 from copycat.data.split import Part
 from copycat.deploy.arguments import name_data, names_own_data
@@ -32,6 +34,8 @@ from copycat.training.components import build_data
 
 BATCH = 256
 """Images in memory at once."""
+ROUNDING = 0.01
+"""Difference of two probabilities that another device or thread count may make, at most."""
 ACCURACIES = ("accuracy", "balanced_accuracy")
 """Metrics that are also reported without images trained on, and for each member of an ensemble."""
 
@@ -67,6 +71,8 @@ class Evaluation:
     """Line on images that were left out; empty where there are none."""
     changed: str = ""
     """Line on images of the run's own data that are others than it recorded; empty where there are none."""
+    differing: str = ""
+    """Line on probabilities of the same images that are others than the run recorded; empty where there are none."""
 
     def rows(self) -> list[MetricRow]:
         """Return each metric of each part, with its 95 % interval.
@@ -159,6 +165,8 @@ def evaluate_parts(
         added = build_added_metrics(opened.config, order, multi_label=predictor.is_multi_label)
         thresholds = _order_thresholds(predictor, order)
     unreadable = sorted({line for part, _ in parts.values() for line in part.unreadable})
+    changed = "" if overrides else name_changes(records, parts)
+    is_as_recorded = views == 1 and predictor.calibration is None and order == list(predictor.classes)
     return Evaluation(
         predictions,
         trained,
@@ -169,7 +177,8 @@ def evaluate_parts(
         added,
         thresholds,
         unreadable=f"{len(unreadable)} unreadable, left out: {unreadable[0]}" if unreadable else "",
-        changed="" if overrides else name_changes(records, parts),
+        changed=changed,
+        differing=_name_differences(opened, predictions) if is_as_recorded and not (overrides or changed) else "",
     )
 
 
@@ -182,6 +191,23 @@ def name_changes(records: Sequence[ImageRecord], parts: Mapping[str, tuple[Part,
         for image in zip(label_codes(labels), part.digests, part.names, strict=True)
     ]
     return f"changed since the run: {image_changes(before, after)[0]}" if before and {*before} != {*after} else ""
+
+
+def _name_differences(opened: Opened, found: Mapping[str, Predictions]) -> str:
+    """Describe how far probabilities are from those that the trained network gave; empty where it is by rounding."""
+    recorded: Mapping[str, Predictions] = {}
+    with suppress(UserError):  # damaged: the metrics are those of the network, not of the file
+        recorded = read_predictions(opened.folder, classes=len(opened.manifest["data"]["classes"]))
+    parts = [name for name in recorded if name in found]
+    largest = {name: float(np.abs(found[name].probability - recorded[name].probability).max()) for name in parts}
+    over = {name: value for name, value in largest.items() if value > ROUNDING}
+    if not over:
+        return ""
+    listed = one_of([f"{value:.2f} on {name}" for name, value in over.items()])
+    return (
+        f"the network gives other probabilities than it gave when it was trained, by up to {listed}: its code changed,"
+        " it depends on the other images of a batch, or it keeps state that state_dict() lacks"
+    )
 
 
 def _order_thresholds(predictor: Predictor, order: Sequence[str]) -> Sequence[float] | None:
