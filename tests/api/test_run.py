@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def test_a_run_is_trained_and_read_from_its_folder(run: Run) -> None:
     again = copycat.load_run(str(run.folder))
     assert again.metrics[:] == run.metrics[:] or list(again.metrics) == list(run.metrics)
     assert "final" in run._repr_html_()
+
+
+def test_a_run_that_ended_by_its_time_trains_on_without_a_limit(tiny: Path, tmp_path: Path) -> None:
+    short = copycat.train([*overrides(tiny, tmp_path), "trainer.max_epochs=3", "trainer.max_time=0.001"])
+    assert short.manifest["results"]["ended_early"]["by"] == "trainer.max_time"
+    longer = short.resume(max_time=inf)
+    assert longer.metrics["epoch"] == [0, 1, 2]
+    assert longer.config["trainer"]["max_time"] is None
 
 
 def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from html import escape
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -285,7 +286,7 @@ class Run:
 
         Args:
             max_epochs: number of epochs in all.
-            max_time: time in all, as `10m` or in seconds, for a run that ended by `trainer.max_time`.
+            max_time: time in all, as `10m` or in seconds, for a run that ended by `trainer.max_time`; `inf`: no limit.
 
         Raises:
             UserError: where the run has all its epochs, or its data have changed.
@@ -295,7 +296,7 @@ class Run:
         from copycat.training.resume import resume
 
         more = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
-        given = {key: value for key, value in more.items() if value is not None}
+        given = {key: None if value == inf else value for key, value in more.items() if value is not None}
         check_more(given)
         resume(open_run(self.folder), notify=lambda _: None, more=given)
         return load_run(self.folder)
