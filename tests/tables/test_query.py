@@ -90,6 +90,8 @@ def test_words_lists_and_times_compare_as_they_are_typed(condition: str, kept: l
         (Query(filters=["optimizer.lr<small"]), "expected a number"),
         (Query(filters=["optimizer.lr"]), "expected a condition"),
         (Query(filters=["optimizer.lr=>1"]), "expected a condition"),
+        (Query(filters=["seed=1 and val/loss<0.3"]), "Type --filter seed=1 --filter 'val/loss<0.3'."),
+        (Query(filters=["seed=1,optimizer.lr=1"]), "Type --filter seed=1 --filter optimizer.lr=1."),
         (Query(sort="val/los"), "Did you mean val/loss?"),
         (Query(sort="loss"), "expected one of final/train/loss, final/val/loss"),
         (Query(descending=True), "expected --sort"),

@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -15,6 +16,7 @@ from copycat.records.manifest_schema import RECORDED_STATUSES
 from copycat.tables.run_row import RunRow, column_names, parse_value
 
 _CONDITION = re.compile(r"\s*([^\s=<>!]+)\s*(==|!=|<=|>=|=|<|>)\s*([^\s=<>!].*?|)\s*")
+_AND = re.compile(r"\s+and\s+|\s*&&?\s*|\s*,\s*")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -99,6 +101,10 @@ def _parse_condition(condition: str, names: Collection[str]) -> Callable[[RunRow
     match = _CONDITION.fullmatch(condition)
     if not match:
         raise UserError(f"--filter: expected a condition, as 'val/accuracy>=0.7'; got {condition!r}.")
+    parts = _AND.split(condition)
+    if len(parts) > 1 and all(map(_CONDITION.fullmatch, parts)):
+        each = " ".join(f"--filter {quote(part.strip())}" for part in parts)
+        raise UserError(f"--filter: expected one condition; got {condition!r}. Type {each}.")
     name, sign, expected = resolve_name(match[1], names, after="--filter"), match[2], parse_value(match[3])
     if name == "status" and expected not in STATUSES:
         raise UserError(
