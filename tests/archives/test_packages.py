@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from copycat.archives.entry_names import why_not_portable
 from copycat.archives.packing import lock_environment, pack
-from copycat.archives.unpacking import unpack
+from copycat.archives.unpacking import unpack, unpacked
 from copycat.config.errors import UserError
 from copycat.data.sources.folder_walk import SYNTHETIC_MARKER
 from copycat.records.run_folder import read_manifest
@@ -168,6 +168,11 @@ def test_a_packed_sweep_is_rerun_trial_by_trial(
     for command in ("report", "predict", "evaluate", "inspect", "runs", "resume"):
         call_copycat(command, "it.zip", status=2)
         assert f"Type copycat unpack it.zip it, and then copycat {command} it/run" in capsys.readouterr().err
+
+
+def test_an_error_names_the_package_and_not_its_temporary_folder(package: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{package}/run/config\.yaml: "), unpacked(package, None) as found:
+        raise UserError(f"{found.folder / 'run' / 'config.yaml'}: expected less; got more.")
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

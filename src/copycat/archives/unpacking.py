@@ -70,13 +70,18 @@ def unpack(package: Path, folder: Path) -> Unpacked:
 
 @contextmanager
 def unpacked(package: Path, folder: Path | None) -> Iterator[Unpacked]:
-    """Unpack a package into a folder that stays, or into a temporary one for as long as the context."""
+    """Unpack a package into a folder that stays, or into a temporary one for as long as the context.
+
+    Errors inside name the package instead of the temporary folder.
+    """
     if folder is not None:
         yield unpack(package, folder)
         return
     temporary = Path(mkdtemp(prefix="copycat-")).resolve()
     try:
         yield unpack(package, temporary)
+    except UserError as error:
+        raise UserError(str(error).replace(str(temporary), str(package)), key=error.key) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
