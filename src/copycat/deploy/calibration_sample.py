@@ -119,7 +119,7 @@ def read_logits(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
 def _ask_network(opened: Opened) -> tuple[Doubles, NDArray[np.int64]]:
     import torch
 
-    from copycat.deploy.evaluation import iterate_images, name_changes, read_parts
+    from copycat.deploy.evaluated_parts import iterate_images, name_changes, read_parts
     from copycat.deploy.predictor import open_predictor
 
     with open_predictor(opened, calibrated=False) as predictor:

@@ -20,7 +20,7 @@ from copycat.data.split import Part
 from copycat.deploy import decision
 from copycat.deploy.calibration_note import report_foreign_calibrations
 from copycat.deploy.card import describe_export
-from copycat.deploy.evaluation import iterate_images
+from copycat.deploy.evaluated_parts import iterate_images
 from copycat.deploy.export_check import (
     KINDS,
     Comparison,
