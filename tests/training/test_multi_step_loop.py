@@ -31,6 +31,8 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         *("data.batch_size=5", "data.shuffle=true", "augmentation=light"),
         *("model=cnn", "model.channels=[4]", "~model.hidden", "model.dropout=0.3"),
     ),
+    "a batch per epoch": ("trainer.limit_train_batches=1", "data.batch_size=5"),
+    "a batch per validation": ("trainer.limit_val_batches=1", "data.batch_size=5"),
     "validation now and then": ("trainer.check_val_every_n_epoch=3",),
     "schedule by epochs": ("scheduler=cosine", "data.batch_size=5"),
     "schedule by steps": ("scheduler=warmup", "scheduler.interval=step", "data.batch_size=5"),
@@ -77,6 +79,8 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 }
 
 FAST = (
+    "a batch per epoch",
+    "a batch per validation",
     "shuffled, augmented, dropout",
     "schedule by steps",
     "accumulation",

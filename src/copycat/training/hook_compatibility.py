@@ -72,7 +72,7 @@ def check_compatibility(trainer: Any, data: DataModule, classifier: Classifier) 
         return needed
     every, validates, supporting = 0, isinstance(data.loader("val"), MemoryLoader), []
     period = trainer.check_val_every_n_epoch or 1
-    if trainer.limit_val_batches != 1.0:
+    if not is_whole(trainer.limit_val_batches):
         validates = False
     for callback in trainer.callbacks:
         if hasattr(callback, "supports_multi_step") and callback.supports_multi_step():
@@ -105,14 +105,19 @@ def _needs_each_step(trainer: Any, data: DataModule, optimizer: Optimizer) -> st
         "trainer.precision": trainer.precision == "32-true",
         "trainer.max_steps": trainer.max_steps == -1 and not trainer.min_steps,
         "trainer.max_epochs": trainer.max_epochs is not None and trainer.max_epochs > 0,
-        "trainer.limit_train_batches": trainer.limit_train_batches == 1.0,
+        "trainer.limit_train_batches": is_whole(trainer.limit_train_batches),
         "trainer.overfit_batches": trainer.overfit_batches == 0,
-        "trainer.val_check_interval": trainer.val_check_interval == 1.0,
+        "trainer.val_check_interval": is_whole(trainer.val_check_interval),
         "trainer.check_val_every_n_epoch": trainer.check_val_every_n_epoch is not None,
         "trainer.detect_anomaly": not detects_anomalies(trainer),
         "trainer.profiler": type(trainer.profiler).__name__ == "PassThroughProfiler",
     }
     return next((name for name, holds in wanted.items() if not holds), None)
+
+
+def is_whole(limit: float | None) -> bool:
+    """Return whether a Trainer's limit is a whole epoch: 1.0 is all of its batches, and 1 a single one."""
+    return limit == 1.0 and isinstance(limit, float)
 
 
 def overrides(callback: pl.Callback, hook: str) -> bool:

@@ -35,10 +35,13 @@ def test_trials_with_mixing_augmentations_are_not_packed(tiny: Path) -> None:
         ("trainer.channels_last=true", "trainer.channels_last=True"),
         ("trainer.activation_checkpointing=true", "trainer.activation_checkpointing=True"),
         ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed"),
+        ("trainer.limit_train_batches=1", "trainer.limit_train_batches=1"),
+        ("trainer.limit_val_batches=1", "trainer.limit_val_batches=1"),
+        ("trainer.limit_train_batches=1.0", None),
         ("trainer.compile=false", None),
     ],
 )
-def test_trials_whose_network_computes_in_another_way_are_not_packed(word: str, why: str | None, tiny: Path) -> None:
+def test_trials_whose_trainer_works_in_another_way_are_not_packed(word: str, why: str | None, tiny: Path) -> None:
     assert why_not_packable(compose([*data_overrides(tiny, tiny)[:-1], "model=cnn", word]).config) == why
 
 

@@ -50,7 +50,7 @@ def why_not_packable(config: Mapping[str, Any], parts: RunComponents | None = No
     """Return why a trial cannot be packed, or None if it can; without its parts, by its configuration alone."""
     trainer = config["trainer"]
     for name, value in REQUIRED_VALUES.items():
-        if trainer.get(name) != value:
+        if repr(trainer.get(name)) != repr(value):  # 1.0 is all batches, and 1 a single one
             return f"trainer.{name}={trainer.get(name)}"
     for name in trainer:
         if name not in SUPPORTED_KEYS and (name not in SINGLE_NETWORK_KEYS or trainer[name]):
