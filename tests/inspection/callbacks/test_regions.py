@@ -51,6 +51,11 @@ def test_shares_make_one(kind: type[nn.Module], values: list[float]) -> None:
     assert sum(saturation(kind(), torch.tensor(values)).values()) == pytest.approx(1, abs=1e-6)
 
 
+def test_inputs_that_are_nan_are_in_no_region() -> None:
+    assert saturation(nn.ReLU(), torch.tensor([math.nan, -1, 1, math.inf]))["sensitive"] == pytest.approx(2 / 3)
+    assert all(map(math.isnan, saturation(nn.ReLU(), torch.tensor([math.nan])).values()))
+
+
 def test_one_that_learns_its_slope_is_looked_at_anew() -> None:
     module = nn.PReLU(init=1.0)
     assert find_region(module, -1) == "sensitive"

@@ -24,11 +24,13 @@ def saturation(module: nn.Module, inputs: Tensor) -> dict[str, float]:
 
     The sensitive region is where the slope is at least a tenth of the steepest; inputs elsewhere are undersaturated
     below its middle and oversaturated above. For a sigmoid it is from -3.6 to 3.6, with outputs from 0.026 to 0.974;
-    for ReLU all that is above 0.
+    for ReLU all that is above 0. Inputs that are nan do not count; where all are, the shares are nan.
     """
     middle, slope = _slope(module)
     steep = slope.max() * MIN_RELATIVE_SLOPE
-    indices = ((inputs.detach().float().cpu() + SPAN) / (2 * SPAN) * (STEPS - 1)).round().clamp(0, STEPS - 1).long()
+    values = inputs.detach().float().cpu()
+    values = values[~values.isnan()]
+    indices = ((values + SPAN) / (2 * SPAN) * (STEPS - 1)).round().clamp(0, STEPS - 1).long()
     is_steep = slope[indices] >= steep
     below = indices < middle
     regions = [~is_steep & below, is_steep, ~is_steep & ~below]
