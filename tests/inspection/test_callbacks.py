@@ -107,6 +107,16 @@ def test_norms_and_updates_are_those_of_a_loop_by_hand(steps: str, tiny: Path, t
     assert read_scalar(folder, "time/images_per_second")[1] > 0
 
 
+@pytest.mark.parametrize(("limit", "images"), [("1.0", 16), ("1", 5)])
+def test_images_per_second_are_those_of_the_batches_that_are_trained_on(
+    limit: str, images: int, tiny: Path, tmp_path: Path
+) -> None:
+    words = ("trainer.max_epochs=2", "data.batch_size=5", f"trainer.limit_train_batches={limit}")
+    folder = train_tiny(*WORDS, *words, data=tiny, at=tmp_path).folder
+    rate, seconds = (read_scalar(folder, f"time/{name}")[1] for name in ("images_per_second", "seconds_per_epoch"))
+    assert rate * seconds == pytest.approx(images)
+
+
 def test_a_long_run_is_looked_at_in_as_many_epochs_as_are_asked_for(tiny: Path, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=50", "trainer.check_val_every_n_epoch=7", "callbacks.statistics.points=5")
     found = read_scalar(train_tiny(*WORDS, *words, data=tiny, at=tmp_path).folder, "optimizer/gradient_norm")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from copycat.records.epoch_size import count_epoch_batches
 from copycat.records.run_loader import Opened
 from copycat.reruns.ulp import NumberPair
 
@@ -68,14 +69,10 @@ class Difference:
 def steps_per_epoch(run: Opened) -> int | None:
     """Derive the optimizer steps per epoch from configuration and images; None where they do not determine them."""
     images = run.manifest["data"]["images"].get("train")
-    trainer, size = run.config["trainer"], run.config["data"].get("batch_size")
     if not images:
         return None
-    batches = math.ceil(images / min(size or images, images))
-    limit = trainer.get("limit_train_batches", 1.0)
-    if limit is not None:
-        batches = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
-    return math.ceil(batches / (trainer.get("accumulate_grad_batches") or 1)) or None
+    batches = count_epoch_batches(run.config, images, part="train")
+    return math.ceil(batches / (run.config["trainer"].get("accumulate_grad_batches") or 1)) or None
 
 
 def compare_trees(place: str, before: Any, after: Any, moment: Moment) -> Iterator[Difference]:

@@ -72,6 +72,15 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
 
 
+def test_an_epoch_of_few_batches_counts_their_images(tiny: Path, tmp_path: Path) -> None:
+    words = ("data.batch_size=5", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1")
+    run = train_tiny("trainer.max_epochs=2", *words, *QUIET, data=tiny, at=tmp_path)
+    rows = parse_html(make_run_page(run.folder).html()).rows
+    _, *cells = next(row for row in rows if row[0] == "accuracy")
+    assert [cell.partition(" of ")[2] for cell in cells] == ["16)", "8)", "5)", "5)"]
+    assert ["training images", f"{2 * 5 / run.manifest['seconds']:.0f} per second"] in rows
+
+
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_a_run_that_is_not_done_has_a_page_too(status: str, folder: Path) -> None:
     manifest = json.loads((folder / "run.json").read_text())

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from copycat.data.datamodule import DataModule
 from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
 from copycat.training.run_context import network_of
 
@@ -51,7 +52,10 @@ class Statistics(Measurer):
         layers = {name: network.get_parameter(name).detach() for name in layers_with_curves(network)}
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
-        images = len(trainer.datamodule.parts["train"])  # type: ignore[attr-defined]
+        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        images = len(data.parts["train"])
+        if data.batch_size is not None:  # the trainer may limit the batches of an epoch
+            images = min(images, int(trainer.num_training_batches) * data.batch_size)
         scalars = {
             RATE: self._rate,
             GRADIENT: self._gradient,

@@ -29,8 +29,13 @@ MAX_CLASSES = 20
 """Classes in a confusion matrix, at most."""
 
 
-def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, Predictions]) -> Iterator[Section]:
-    """Make the table of metrics of the final weights and of the best epoch, with intervals; none without metrics."""
+def make_metric_sections(
+    manifest: Mapping[str, Any], predictions: Mapping[str, Predictions], epoch_images: Mapping[str, int]
+) -> Iterator[Section]:
+    """Make the table of metrics of the final weights and of the best epoch, with intervals; none without metrics.
+
+    `epoch_images` are the images of each part in an epoch: the final weights are evaluated on all of them.
+    """
     results, images, is_several = manifest["results"], manifest["data"]["images"], manifest["data"].get("multi_label")
     best = results.get("best", {})
     columns = {
@@ -50,7 +55,8 @@ def make_metric_sections(manifest: Mapping[str, Any], predictions: Mapping[str, 
     for name in list_quantities(name for values in columns.values() for name in values):
         cells = []
         for title, part in places:
-            value, count = columns[title].get(f"{part}/{name}"), images.get(part, 0)
+            value = columns[title].get(f"{part}/{name}")
+            count = (images if title == "final" else epoch_images).get(part, 0)
             interval = intervals.get((title, part), {}).get(name)
             if name == "accuracy" and not is_several and value is not None and count and 0 <= value <= 1:
                 interval = wilson_interval(value, count)

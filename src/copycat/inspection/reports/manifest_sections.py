@@ -37,19 +37,18 @@ def _read_defaults(_: Path) -> dict[str, Any]:
     return flatten(compose(check_data=False).config)
 
 
-def make_manifest_sections(manifest: Mapping[str, Any]) -> Iterator[Section]:
-    """Make the sections; the one of time only where it is known."""
-    yield from _timing(manifest)
+def make_manifest_sections(manifest: Mapping[str, Any], epoch_images: Mapping[str, int]) -> Iterator[Section]:
+    """Make the sections; the one of time only where it is known. `epoch_images` are those of an epoch, by part."""
+    yield from _timing(manifest, epoch_images.get("train", 0))
     yield _environment(manifest)
     yield _data(manifest)
 
 
-def _timing(manifest: Mapping[str, Any]) -> Iterator[Section]:
+def _timing(manifest: Mapping[str, Any], images: int) -> Iterator[Section]:
     seconds, results = manifest["seconds"], manifest["results"]
     if not seconds or not results.get("epochs"):
         return
     epochs, steps = results["epochs"], results.get("steps") or 0
-    images = manifest["data"]["images"].get("train", 0)
     rows = [
         ["total", f"{seconds:.1f} s"],
         ["per epoch", f"{1000 * seconds / epochs:.2f} ms"],

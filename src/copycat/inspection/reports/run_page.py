@@ -23,6 +23,7 @@ from copycat.inspection.reports.verdict import format_time, make_facts, make_tit
 from copycat.inspection.reports.weight_images import draw_weights
 from copycat.records.calibration_file import read_calibration
 from copycat.records.digests import recorded_digests
+from copycat.records.epoch_size import count_epoch_images
 from copycat.records.lock import RUNNING, current_status
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
@@ -57,8 +58,9 @@ def make_run_page(folder: Path) -> Page:
     with naming_file(folder / QUALITY, "the images that a check of the data found"):
         quality = read_image_lists(folder)
     manifest["status"] = current_status(manifest["status"], folder)
+    epoch_images = count_epoch_images(config, manifest["data"]["images"])
     sections = [
-        *make_metric_sections(manifest, predictions),
+        *make_metric_sections(manifest, predictions, epoch_images),
         *_curves(manifest, rows),
         *make_prediction_sections(manifest, predictions, find_training_copies(folder, predictions), calibration),
         *make_calibration_section(calibration, manifest["data"]["classes"]),
@@ -66,7 +68,7 @@ def make_run_page(folder: Path) -> Page:
         *make_sections(quality),
         *_weights(folder, manifest),
         make_configuration_section(config, content.decode(), manifest["request"]),
-        *make_manifest_sections(manifest),
+        *make_manifest_sections(manifest, epoch_images),
     ]
     if manifest["status"] == "completed":
         sections.append(Section(title="Reproduce", code=f"copycat rerun {shlex.quote(str(folder))}"))
