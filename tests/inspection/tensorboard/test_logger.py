@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_loader import open_run
@@ -120,6 +122,14 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
     with serve_tensorboard(tmp_path / "killed") as address:
         (group,) = read_hparams(address)
     assert group["status"] == "STATUS_SUCCESS"
+
+
+def test_hparams_of_an_extended_run_have_its_epochs(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=2", "callbacks=default", data=tiny, at=tmp_path).folder
+    assert resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 3}).status == "completed"
+    content = load_events(folder / "tensorboard").SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert hparams["trainer.max_epochs"].number_value == 3
 
 
 def test_the_graph_of_the_network_is_there(address: str, good: RunResult) -> None:

@@ -120,9 +120,7 @@ class TensorBoardLogger(Logger):
             purge(events, epoch)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Write the hyper-parameters, once."""
-        if self._is_resumed:
-            return
+        """Write the hyper-parameters."""
         config = vars(params) if isinstance(params, Namespace) else params
         self.write(session_start(select_hparams(config, self._varied())))
 

@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG, SESSION_START_INFO_TAG
 
 from copycat.config.atomic_write import write_whole
 
 EVENTS = "events.out.tfevents.*"
 MERGED = "events.out.tfevents.0000000000.kept"
 """Sorts before later files whatever their clock: TensorBoard reads files in the order of their names."""
+SESSION_TAGS = (SESSION_START_INFO_TAG, SESSION_END_INFO_TAG)
 
 
 def purge(folder: Path, step: int) -> None:
-    """Merge a folder's event files into one, without the records at `step` and later, and without the run's end.
+    """Merge a folder's event files into one, without the records at `step` and later, hyper-parameters and end.
 
-    Step 0 leaves none: a run that restarts writes its graph and hyper-parameters again.
+    A run that resumes writes its hyper-parameters again: it may have more epochs. Step 0 leaves no record: a run that
+    restarts writes its graph again too.
     """
     files = sorted(folder.glob(EVENTS))
     records = (record for file in files for record in _records(file.read_bytes()))
@@ -32,7 +34,7 @@ def purge(folder: Path, step: int) -> None:
 
 def _is_past(event: Event, step: int) -> bool:
     values = event.summary.value
-    return bool(values) and (event.step >= step or any(value.tag == SESSION_END_INFO_TAG for value in values))
+    return bool(values) and (event.step >= step or any(value.tag in SESSION_TAGS for value in values))
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, Event]]:
