@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from copycat.inspection.callbacks.attributions import grad_cam, integrated_gradients
-from copycat.inspection.callbacks.saliency import saliency
+from copycat.inspection.callbacks.saliency import explained_class, saliency
 from tests.support.runs import train_tiny
 from tests.support.tensorboard import load_events
 
@@ -93,6 +93,12 @@ def test_a_network_without_a_gradient_has_no_integrated_gradients(image: Tensor)
             return super().forward(image.detach())
 
     assert integrated_gradients(Blind(outputs=1), image, [0, 1]) is None
+
+
+def test_a_class_below_one_half_is_not_called_predicted_where_an_image_may_have_none() -> None:
+    assert explained_class("cat", 0.5, multi_label=True) == "likeliest cat, 0.50"
+    assert explained_class("cat", 0.51, multi_label=True) == "predicted cat, 0.51"
+    assert explained_class("cat", 0.4, multi_label=False) == "predicted cat, 0.40"
 
 
 def test_a_run_shows_the_maps_and_keeps_its_bits(tiny: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class AttributionMaps(Inspector):
             pictures += [picture, heatmap(found)]
             captions += [
                 f"true {label_names(part.labels[index : index + 1], classes)[0]}",
-                f"predicted {classes[label]}, {probability[index, label]:.2f}",
+                explained_class(classes[label], probability[index, label], multi_label=part.is_multi_label),
             ]
         for logger in loggers:
             logger.write(
@@ -126,6 +126,11 @@ def scale_maps(maps: Tensor) -> Tensor:
     maps = maps.float().cpu()
     largest = maps.flatten(1).amax(1).clamp(min=torch.finfo(torch.float32).tiny)
     return maps / largest[:, None, None]
+
+
+def explained_class(name: str, probability: float, *, multi_label: bool) -> str:
+    """Name the class that a map is of: the likeliest one, which is not predicted where each class takes above 0.5."""
+    return f"{'predicted' if probability > 0.5 or not multi_label else 'likeliest'} {name}, {probability:.2f}"
 
 
 def heatmap(saliency_map: Tensor) -> Picture:
