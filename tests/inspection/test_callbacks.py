@@ -217,6 +217,15 @@ def test_the_profiler_records_a_trace_and_a_table(tiny: Path, tmp_path: Path) ->
     assert "run/profile/text_summary" in load_run_events(folder).Tags()["tensors"]
 
 
+def test_a_run_that_ends_before_the_profile_says_so(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("callbacks=[default,profiler]", f"callbacks.profiler.first={EPOCHS}")
+    folder = train_tiny(*WORDS, *words, data=tiny, at=tmp_path).folder
+    assert f"no profile: training ended after {EPOCHS} steps; it skips {EPOCHS}\n" in capsys.readouterr().err
+    assert not (folder / "profile").exists()
+
+
 def test_images_are_images(full: RunResult) -> None:
     board = load_run_events(full.folder)
     for tag in board.Tags()["images"]:

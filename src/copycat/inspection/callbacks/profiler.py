@@ -9,6 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.tensorboard.summary import text
 
 from copycat.config.atomic_write import write_whole
+from copycat.config.printable import print_line
+from copycat.config.suggestions import pluralize
 from copycat.inspection.callbacks.inspector import tensorboard_loggers
 
 MAX_ROWS = 25
@@ -49,7 +51,12 @@ class Profiler(pl.Callback):
             self._end(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the profile of a run that is shorter than the window."""
+        """Write the profile of a run that ends in the window; report one that ends before it."""
+        if 0 < self._seen <= self.first:
+            steps = pluralize(self._seen, "step")
+            print_line(
+                f"copycat: Profiler: no profile: training ended after {steps}; it skips {self.first}", error=True
+            )
         self._end(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
