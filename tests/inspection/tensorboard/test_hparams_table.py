@@ -71,3 +71,9 @@ def test_a_trial_has_each_key_once_under_a_name_that_tells_options_apart() -> No
 def test_keys_may_be_numbers_as_in_a_schedule_by_epoch() -> None:
     config = {"model": {"_target_": "mine.Net", "rates": {0: 0.1, 5: None}, "open": {}}}
     assert select_hparams(config, {}) == {"model": "Net", "model.rates.0": 0.1}
+
+
+def test_rates_and_weight_decays_of_single_parameters_are_hyper_parameters() -> None:
+    words = ["data=drawn", "model=shallow", "lr_multipliers={layers.0.*:0.1}", "decay_bias_and_norm=false"]
+    found = select_hparams(compose_quickly(words).config, {})
+    assert (found["lr_multipliers.layers.0.*"], found["decay_bias_and_norm"]) == (0.1, False)

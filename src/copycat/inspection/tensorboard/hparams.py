@@ -13,8 +13,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from copycat.config.dotted_keys import iterate_values
 
-HPARAM_GROUPS = ("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler")
-"""Config groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
+HPARAM_GROUPS = (
+    *("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler"),
+    *("lr_multipliers", "decay_bias_and_norm"),
+)
+"""Keys and groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
 HPARAM_KEYS = {
     *("data", "data.batch_size", "data.shuffle", "data.sampler", "data.fold", "data.split_seed"),
     *("trainer.max_epochs", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches"),
