@@ -14,6 +14,7 @@ from copycat.training.train import train
 from tests.support.parameters import mark_slow
 from tests.support.ranks import ONE, TWO, largest_difference, rows_of, train_on
 from tests.support.runs import compose_quickly, train_tiny
+from tests.support.tensorboard import load_events
 
 CNN = ("model=cnn", "model.dropout=0.0")
 EXACT = ("trainer.precision=64-true", "trainer.max_epochs=3", "callbacks=none", "logger=none")
@@ -133,6 +134,24 @@ def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, une
         resumed = resume(open_run(copy), notify=lambda _: None, more={"trainer.max_epochs": 5}, devices=devices)
         assert resumed.status == "completed", resumed.manifest["error"]
         assert largest_difference(longer, resumed) <= 1e-9
+
+
+def test_weights_that_are_spread_have_the_norms_and_histograms_of_one_process(uneven: Path, tmp_path: Path) -> None:
+    words = ("model=deep", "model.hidden=[4,3]", "trainer.max_epochs=2", "callbacks=[default,histograms,activations]")
+    one, spread = (
+        load_events(train_tiny(*ranks, *words, data=uneven, at=tmp_path / name).folder / "tensorboard")
+        for name, ranks in (("one", ONE), ("spread", ("trainer=fsdp", *TWO[1:])))
+    )
+    scalars = [tag for tag in one.Tags()["scalars"] if not tag.startswith("time/")]
+    assert {"weight_norm/layers.0.weight", "optimizer/gradient_norm", "sensitive/layers.1"} <= set(scalars)
+    for tag in scalars:
+        expected = [event.value for event in one.Scalars(tag)]
+        assert [event.value for event in spread.Scalars(tag)] == pytest.approx(expected, rel=1e-3), tag
+    assert set(one.Tags()["histograms"]) == set(spread.Tags()["histograms"])
+    for tag in one.Tags()["histograms"]:
+        expected = [event.histogram_value.sum_squares for event in one.Histograms(tag)]
+        found = [event.histogram_value.sum_squares for event in spread.Histograms(tag)]
+        assert found == pytest.approx(expected, rel=1e-3), tag
 
 
 @pytest.mark.parametrize(("words", "epochs"), [(("model=logistic",), 40), (CNN, 4)], ids=["logistic", "cnn, 20 steps"])

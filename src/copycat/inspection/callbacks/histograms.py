@@ -1,6 +1,6 @@
 """Histograms of weights, gradients and activations of each layer over the epochs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
 from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
-from copycat.inspection.callbacks.layer_statistics import to_dense
+from copycat.inspection.callbacks.layer_statistics import is_spread, to_dense, to_whole
 from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.models.network_input import to_input
 from copycat.training.run_context import network_of
@@ -36,12 +36,12 @@ class Histograms(Measurer):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms of a measured epoch."""
         gradients, self._gradients = self._gradients, {}
-        if not gradients:
+        loggers, network = summary_loggers(trainer.loggers), network_of(pl_module)
+        if not gradients or not (loggers or is_spread(network)):
             return
-        tensors = {f"weights/{name}": p.detach() for name, p in network_of(pl_module).named_parameters()}
+        tensors = {f"weights/{name}": p.detach() for name, p in network.named_parameters()}
         tensors |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
-        for logger in summary_loggers(trainer.loggers):
-            _write(logger, tensors, trainer.current_epoch)
+        _write(loggers, tensors, trainer.current_epoch)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,10 +58,9 @@ class Activations(Measurer):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms and shares of a measured epoch."""
-        loggers = summary_loggers(trainer.loggers)
-        if not loggers or not self.measures(trainer.current_epoch):
+        loggers, network = summary_loggers(trainer.loggers), network_of(pl_module)
+        if not self.measures(trainer.current_epoch) or not (loggers or is_spread(network)):
             return
-        network = network_of(pl_module)
         part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
         count = min(self.images, len(part))
         image = to_input(torch.stack([part.images[index] for index in range(count)]).div(255), network)
@@ -71,10 +70,9 @@ class Activations(Measurer):
             outputs[f"activations/{name}"] = output
             if is_activation(module):
                 scalars |= {f"{region}/{name}": share for region, share in saturation(module, inputs).items()}
-        for logger in loggers:
-            _write(logger, outputs, trainer.current_epoch)
-            if scalars:
-                logger.log_scalars(scalars, trainer.current_epoch)
+        _write(loggers, outputs, trainer.current_epoch)
+        for logger in loggers if scalars else ():
+            logger.log_scalars(scalars, trainer.current_epoch)
 
 
 def capture_activations(
@@ -120,9 +118,10 @@ def _sample(tensor: Tensor, most: int | None) -> Tensor:
     return tensor.detach().flatten()[:: step or 1].clone()
 
 
-def _write(logger: SummaryLogger, tensors: Mapping[str, Tensor], epoch: int) -> None:
-    summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, tensor)])
-    logger.write(summary, epoch)
+def _write(loggers: Sequence[SummaryLogger], tensors: Mapping[str, Tensor], epoch: int) -> None:
+    summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, to_whole(tensor))])
+    for logger in loggers:
+        logger.write(summary, epoch)
 
 
 def _values(name: str, tensor: Tensor) -> Iterator[Summary.Value]:

@@ -49,7 +49,8 @@ class Statistics(Measurer):
             return
         network = network_of(pl_module)
         after = [parameter.detach() for parameter in network.parameters()]
-        layers = {name: network.get_parameter(name).detach() for name in layers_with_curves(network)}
+        weights = {name: network.get_parameter(name).detach() for name in layers_with_curves(network)}
+        layers = {name: to_whole(torch.linalg.vector_norm(value)) for name, value in weights.items()}
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -62,7 +63,7 @@ class Statistics(Measurer):
             UPDATE: update / weight if weight else 0.0,
             WEIGHT: weight,
             **self.epoch_time(trainer.current_epoch + 1, images=images),
-            **{f"weight_norm/{name}": float(torch.linalg.vector_norm(value)) for name, value in layers.items()},
+            **{f"weight_norm/{name}": float(norm) for name, norm in layers.items()},
         }
         for logger in self._loggers:
             logger.log_scalars(scalars, trainer.current_epoch)
@@ -95,3 +96,14 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 def to_dense(gradient: Tensor) -> Tensor:
     """Return the values of a gradient, which is sparse behind an embedding."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def is_spread(network: nn.Module) -> bool:
+    """Return whether the weights are spread over ranks, as by `fsdp`: all ranks must use the network together."""
+    return any(hasattr(parameter, "full_tensor") for parameter in network.parameters())
+
+
+def to_whole(tensor: Tensor) -> Tensor:
+    """Return the whole of a tensor that may be spread over ranks; all of them must call this."""
+    whole: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
