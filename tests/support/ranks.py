@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from copycat.inspection.callbacks.profiler import Profiler
 from copycat.models.losses import BCEWithLogits
 from copycat.records.metrics_csv import read_history
 from copycat.training.result import RunResult
@@ -47,6 +48,15 @@ def largest_difference(result: RunResult, other: RunResult) -> float:
         if any(row != same for row, same in pairs)
         else 0.0
     )
+
+
+class ProfilerOfLastRank(Profiler):
+    """Leave the hooks of the first rank out."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Start on the last rank alone."""
+        if trainer.global_rank == trainer.world_size - 1:
+            super().on_train_batch_start(trainer, *args)
 
 
 class InterruptInside(pl.Callback):

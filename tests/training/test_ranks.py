@@ -136,6 +136,12 @@ def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, une
         assert largest_difference(longer, resumed) <= 1e-9
 
 
+def test_the_first_rank_alone_writes_a_profile(uneven: Path, tmp_path: Path) -> None:
+    profiler = ("callbacks.profiler._target_=tests.support.ranks.ProfilerOfLastRank", "callbacks.profiler.first=0")
+    words = ("callbacks=[default,profiler]", *profiler, "data.batch_size=4", "trainer.max_epochs=2")
+    assert not (train_on(2, *words, data=uneven, at=tmp_path).folder / "profile").exists()
+
+
 def test_weights_that_are_spread_have_the_norms_and_histograms_of_one_process(uneven: Path, tmp_path: Path) -> None:
     words = ("model=deep", "model.hidden=[4,3]", "trainer.max_epochs=2", "callbacks=[default,histograms,activations]")
     one, spread = (

@@ -18,7 +18,7 @@ MAX_ROWS = 25
 
 
 class Profiler(pl.Callback):
-    """Profile a window of single steps into the folder's trace.json and table.txt.
+    """Profile a window of single steps of the first rank into the folder's trace.json and table.txt.
 
     Args:
         folder: in the run folder.
@@ -36,7 +36,7 @@ class Profiler(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Start profiling at the window's first step."""
-        if self._seen == self.first:
+        if self._seen == self.first and trainer.is_global_zero:  # ranks share the folder
             device = trainer.strategy.root_device.type
             activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
             self._profile = profile(activities=activities, acc_events=True)
