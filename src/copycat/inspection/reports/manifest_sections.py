@@ -52,11 +52,15 @@ def _timing(manifest: Mapping[str, Any], images: int) -> Iterator[Section]:
     rows = [
         ["total", f"{seconds:.1f} s"],
         ["per epoch", f"{1000 * seconds / epochs:.2f} ms"],
-        ["optimizer steps", f"{steps}, {steps / seconds:.0f} per second"],
-        ["training images", f"{images * epochs / seconds:.0f} per second"],
+        ["optimizer steps", f"{steps}, {_rate(steps / seconds)}"],
+        ["training images", _rate(images * epochs / seconds)],
     ]
     note = "From the first step to the last record; validation, checkpoints and records are in it."
     yield Section(title="Time", note=note, table=Table(rows))
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.3g} per second" if per_second < 100 else f"{per_second:.0f} per second"
 
 
 def _environment(manifest: Mapping[str, Any]) -> Section:
