@@ -124,12 +124,17 @@ def test_a_run_that_was_killed_and_resumed_has_every_record_once(steps: int, tin
     assert group["status"] == "STATUS_SUCCESS"
 
 
-def test_hparams_of_an_extended_run_have_its_epochs(tiny: Path, tmp_path: Path) -> None:
+def test_hparams_and_texts_of_an_extended_run_have_its_epochs(tiny: Path, tmp_path: Path) -> None:
     folder = train_tiny("trainer.max_epochs=2", "callbacks=default", data=tiny, at=tmp_path).folder
-    assert resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 3}).status == "completed"
-    content = load_events(folder / "tensorboard").SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
+    for epochs in (3, 4):
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": epochs})
+    events = load_events(folder / "tensorboard")
+    content = events.SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert hparams["trainer.max_epochs"].number_value == 3
+    assert hparams["trainer.max_epochs"].number_value == 4
+    texts = events.Tensors("run/config/text_summary")
+    assert [text.step for text in texts] == [0, 4]
+    assert b"max_epochs: 4" in texts[-1].tensor_proto.string_val[0]
 
 
 def test_the_graph_of_the_network_is_there(address: str, good: RunResult) -> None:

@@ -17,26 +17,38 @@ ENVIRONMENT_KEYS = ("python", "platform", "cpu", "cores", "threads", "accelerato
 
 
 class Texts(Inspector):
-    """Write a run's command, configuration and fingerprints, read from the run folder at its start."""
+    """Write a run's command, configuration and fingerprints, read from the run folder at its start.
+
+    An extension changes command and configuration: they are written once more at its end.
+    """
 
     def on_run_start(self, context: RunContext) -> None:
         """Write the texts to TensorBoard."""
-        if not (loggers := tensorboard_loggers(context.loggers)):
-            return
-        manifest = read_manifest(context.folder)
-        folder = shlex.quote(str(context.folder))
-        fingerprint = json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
-        contents = {
-            "run/command": _code_block(shlex.join(["copycat", "train", *manifest["request"]["overrides"]])),
-            "run/rerun": _code_block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
-            "run/fingerprint": _code_block(fingerprint),
-            "run/config": _code_block((context.folder / CONFIG).read_text(encoding="utf-8")),
-        }
-        texts = Summary()
-        for tag, content in contents.items():
-            texts.MergeFrom(text(tag, content))  # type: ignore[no-untyped-call]
-        for logger in loggers:
-            logger.write(texts)
+        if tensorboard_loggers(context.loggers):
+            _write(context, read_manifest(context.folder))
+
+    def on_run_end(self, context: RunContext) -> None:
+        """Write the texts of an extended run."""
+        if tensorboard_loggers(context.loggers):
+            manifest = read_manifest(context.folder)
+            if any(key.startswith("max_") for entry in manifest["resumed"] for key in entry):
+                _write(context, manifest)
+
+
+def _write(context: RunContext, manifest: Mapping[str, Any]) -> None:
+    folder = shlex.quote(str(context.folder))
+    fingerprint = json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
+    contents = {
+        "run/command": _code_block(shlex.join(["copycat", "train", *manifest["request"]["overrides"]])),
+        "run/rerun": _code_block(f"copycat rerun {folder}\ncopycat resume {folder}\ncopycat report {folder}"),
+        "run/fingerprint": _code_block(fingerprint),
+        "run/config": _code_block((context.folder / CONFIG).read_text(encoding="utf-8")),
+    }
+    texts = Summary()
+    for tag, content in contents.items():
+        texts.MergeFrom(text(tag, content))  # type: ignore[no-untyped-call]
+    for logger in tensorboard_loggers(context.loggers):
+        logger.write(texts, context.epochs)
 
 
 def _fingerprint(provenance: Mapping[str, Any]) -> dict[str, Any]:
