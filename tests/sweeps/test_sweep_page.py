@@ -4,7 +4,7 @@ from pathlib import Path
 
 from copycat.sweeps.plots.files import PLOTS
 from copycat.sweeps.sweep_page import make_sweep_page
-from copycat.tables.statistics import format_number
+from copycat.tables.statistics import format_number, wilson_interval
 from tests.support.html import parse_html
 from tests.support.run_folders import write_run
 from tests.support.sweep_folders import make_trial, write_sweep_folder, write_trial_folder
@@ -81,6 +81,17 @@ def test_trials_are_ranked_beside_intervals_and_the_best_ten_have_curves_before_
     assert charts["val/accuracy of the best 12 trials, with 95 % intervals"]["series"][0]["low"][0] == 0.669629
     labels = [one["label"] for one in charts["val/loss"]["series"]]
     assert labels == ["the other 2"] * 2 + [f"trial {number}" for number in range(10)]
+
+
+def test_the_interval_of_an_epoch_is_of_the_images_that_it_validated(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(tmp_path, [], space={"optimizer.lr": "interval(0,1)"})
+    write_trial_folder(sweep, 0, {"optimizer.lr": 0.1}, status="completed", val_loss=0.1)
+    accuracy = {"val/accuracy": 0.75}
+    write_run(sweep / "0", final=accuracy, best=accuracy, data={"images": {"val": 50}})
+    (sweep / "0" / "config.yaml").write_text("{data: {batch_size: 8}, trainer: {limit_val_batches: 1}}")
+    low, high = wilson_interval(0.75, 8)
+    found = parse_html(make_sweep_page(sweep).html())
+    assert any(f"0.7500 ({low:.2f} to {high:.2f})" in row for row in found.rows)
 
 
 def test_settings_of_a_sweeper_are_shown_as_a_user_types_them(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """Make the ranking of a sweep's page, with confidence intervals."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
+from copycat.config.errors import UserError
 from copycat.config.printable import printable
 from copycat.inspection.reports.contents import FIRST, Axis, Cell, Chart, PageImage, Section, Series, Table
+from copycat.records.epoch_size import count_epoch_images
+from copycat.records.reader import parse_config
 from copycat.sweeps.summary import Configuration, group_configurations
 from copycat.sweeps.sweep_file import SweepFile
 from copycat.sweeps.table import configuration_columns, configuration_rows, describe_close, trial_columns
@@ -71,8 +75,11 @@ def _accuracy_interval(row: RunRow, records: Mapping[str, RunRecord]) -> tuple[f
     data = record.manifest["data"] if record and record.manifest else {}
     images = data.get("images", {}).get("val")
     share = row.get(f"best/{ACCURACY}", row.get(f"final/{ACCURACY}"))
-    if not images or share is None or not 0 <= share <= 1 or data.get("multi_label"):
+    if record is None or not images or share is None or not 0 <= share <= 1 or data.get("multi_label"):
         return None
+    if f"best/{ACCURACY}" in row:
+        with suppress(UserError):  # a folder without its config.yaml
+            images = count_epoch_images(parse_config(record.folder)[1], {"val": images})["val"]
     return (share, *wilson_interval(share, images))
 
 
