@@ -188,6 +188,16 @@ def test_an_option_and_a_key_below_it_that_were_typed_label_the_rows(tmp_path: P
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["optimizer"]))
 
 
+def test_an_option_without_keys_is_shown_as_typed(tmp_path: Path) -> None:
+    write_configured(tmp_path / "a", {"callbacks": {}}, loss=0.5)
+    write_configured(tmp_path / "b", {"callbacks": {"last": {"filename": "x"}}}, loss=0.25)
+    for name, option in (("a", "none"), ("b", "default")):
+        manifest = json.loads((tmp_path / name / "run.json").read_text())
+        manifest["request"]["overrides"] = [f"callbacks={option}"]
+        (tmp_path / name / "run.json").write_text(json.dumps(manifest))
+    assert set(cells_of(tmp_path, "val/loss")) == {("none",), ("default",)}
+
+
 def test_copies_and_runs_that_did_not_complete_are_left_out(tmp_path: Path) -> None:
     write_configured(tmp_path / "one", {"optimizer.lr": 0.1}, loss=0.5)
     write_run(tmp_path / "failed", status="failed", overrides=["optimizer.lr=0.2"])

@@ -47,7 +47,7 @@ class RecordedRun:
 
     def label(self, key: str) -> Any:
         """Return the value of a key: the option as typed, as `deep` of `model`, else as configured; – for none."""
-        if key in self.config:
+        if key in self.config and self.config[key] != {}:  # an empty option, as callbacks=none, is shown as typed
             return self.config[key]
         if key in self.row:
             return self.row[key]
@@ -56,8 +56,10 @@ class RecordedRun:
 
     def identity(self, key: str) -> str:
         """Return a text that is equal for equal values; of an option, all below it but what is named separately."""
-        if key in self.config or not self.configures(key):
+        if not self.configures(key):
             return repr(self.label(key))
+        if key in self.config:
+            return repr(self.config[key])
         below = {name: value for name, value in self.config.items() if name.startswith(f"{key}.")}
         return repr([(name, value) for name, value in below.items() if name not in self.separate])
 
