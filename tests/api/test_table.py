@@ -4,9 +4,11 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from copycat import Table, UserError
+from copycat.api.images import Predictions
 
 ROWS: list[dict[str, Any]] = [
     {"epoch": 0.0, "val/loss": 0.5},
@@ -31,6 +33,17 @@ def test_a_notebook_shows_text_as_it_is() -> None:
     assert "<td>&lt;b&gt;&amp;</td>" in html
     assert html.count("<tr>") == 4
     assert "1000 rows" in Table([{"x": 1}] * 1000)._repr_html_()
+
+
+def test_a_notebook_shows_no_control_characters() -> None:
+    html = Table([{"a\x1b]0;t\x07": "b\u202egnp"}])._repr_html_()
+    assert "<th>a�]0;t�</th>" in html
+    assert "<td>b�gnp</td>" in html
+
+
+def test_a_notebook_shows_predictions_of_classes_whatever_they_are_called() -> None:
+    predictions = Predictions(("class", "image"), np.array([[0.25, 0.75]]), np.array([1]))
+    assert "<td>0</td><td>image</td><td>0.2500</td><td>0.7500</td>" in predictions._repr_html_()
 
 
 def test_pandas_gives_the_same_columns() -> None:

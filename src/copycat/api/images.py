@@ -49,8 +49,9 @@ class Predictions:
 
     def _repr_html_(self) -> str:
         """Return the predicted class and the probabilities of each image, for notebooks."""
+        columns = [f"probability/{name}" for name in self.classes]  # as a class may be called image
         rows = [
-            {"image": index, "class": name, **dict(zip(self.classes, row.tolist(), strict=True))}
+            {"image": index, "class": name, **dict(zip(columns, row.tolist(), strict=True))}
             for index, (name, row) in enumerate(zip(self.names, self.probabilities, strict=True))
         ]
         return Table(rows)._repr_html_()

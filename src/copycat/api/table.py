@@ -6,6 +6,7 @@ from html import escape
 from typing import Any, Literal, overload
 
 from copycat.config.errors import UserError
+from copycat.config.printable import printable
 from copycat.config.rule_builders import integer
 from copycat.config.suggestions import did_you_mean, one_of, pluralize
 from copycat.tables.statistics import format_number
@@ -113,7 +114,7 @@ class Table(Sequence[Mapping[str, Any]]):
 
     def _repr_html_(self) -> str:
         """Return an HTML table of the first rows, for notebooks."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
+        head = "".join(f"<th>{escape(printable(name))}</th>" for name in self.columns)
         body = "".join(
             f"<tr>{''.join(f'<td>{escape(_text(row.get(name)))}</td>' for name in self.columns)}</tr>"
             for row in self._rows[:MAX_ROWS]
@@ -125,4 +126,4 @@ class Table(Sequence[Mapping[str, Any]]):
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return format_number(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else printable(str(value))
