@@ -71,6 +71,11 @@ def test_a_target_is_built_from_its_keys_and_from_those_given_here() -> None:
     assert build_target("ratio", {"_target_": "fractions.Fraction", "numerator": 1}, denominator=3) == Fraction(1, 3)
 
 
+def test_a_resolved_text_is_not_resolved_again() -> None:
+    name = build_target("x", {"_target_": "own_of_targets.Rate", "rate": 0.5, "name": "${now:%Y}"}).name
+    assert name == "${now:%Y}"
+
+
 def test_positions_come_before_keys() -> None:
     assert build_target("count", {"_target_": "collections.Counter"}, "aab") == Counter(a=2, b=1)
 

@@ -178,6 +178,13 @@ def test_an_unreadable_image_is_left_out(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
+def test_classes_are_called_as_their_folders(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", parts={"": 8})
+    (photos / "dog").rename(photos / " ${dog}")
+    assert find_best(photos, candidates=["learns"]).measured is not None
+
+
+@pytest.mark.slow
 def test_what_was_not_tried_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_portfolio(tmp_path, {"fails": 3e38})
     find_best(write_photos(tmp_path / "photos", parts={"": 8}), candidates=["learns", "fails"])

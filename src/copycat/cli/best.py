@@ -78,7 +78,7 @@ def _sweep_words(words: Sequence[str], folder: Path, classes: Sequence[str], *, 
     given = {word.partition("=")[0] for word in own}
     usual = {
         "hydra/launcher": "processes",
-        "data.classes": f"[{','.join(map(quote_value, classes))}]",
+        "data.classes": f"[{','.join(quote_value(name.strip()) for name in classes)}]",  # as a table's cells are read
         "data.on_unreadable": "skip",
         "data.cache": "true",
     }

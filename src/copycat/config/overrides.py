@@ -153,7 +153,7 @@ def _quoting_hint(key: str, value: str) -> str:
     if choice and "null" in (words := [word.strip() for word in choice[1].split(",")]):  # Hydra's choice takes none
         return f" Type {key}={','.join(words)}."
     text = re.sub(r"""^(["'])(.*)\1$""", r"\2", value)
-    if re.search("[\"']", text) and not re.match(r"[\[{]|\w+\(", text):
+    if re.search("[\"']", text) and not re.search(r"^[\[{]|^\w+\(|\$\{", text):
         return f" Type {quoted_override(key, text)}."
     return " Quote what has brackets, commas or quotes: \"KEY='VALUE'\"."
 

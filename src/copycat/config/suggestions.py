@@ -86,7 +86,11 @@ def is_plain_value(text: str) -> bool:
 
 
 def quote_value(text: str, *, mark: str = "'") -> str:
-    """Return a text as a quoted value in Hydra's grammar, where a backslash escapes only before a quote."""
+    r"""Return a text as a quoted value in Hydra's grammar, where a backslash escapes only before a quote.
+
+    `${` stays text, as `\${`: OmegaConf would read the name of a folder or class as a reference.
+    """
+    text = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
     inner = re.sub(rf"(\\*)({mark}|\Z)", lambda found: 2 * found[1] + ("\\" + mark if found[2] else ""), text)
     return f"{mark}{inner}{mark}"
 

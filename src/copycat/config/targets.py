@@ -159,7 +159,7 @@ def _is_list_of_nodes(value: Any) -> bool:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and "$" not in value)
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def check_node(key: str, node: Node, *, given: Sequence[str] = ()) -> None:
