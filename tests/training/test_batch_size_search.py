@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from copycat.config.errors import UserError
-from copycat.training import batch_size_search
+from copycat.sweeps.packed.autotune import _free_bytes
+from copycat.training import batch_size_search, system_memory
 from copycat.training.batch_size_search import BatchSizeSearch, _Attempts, find_batch_size, find_largest, try_sizes
 from copycat.training.components import build_training_data
 from copycat.training.process_state import isolated
@@ -138,3 +139,23 @@ def test_the_available_memory_is_that_of_another_package() -> None:
     assert available is not None
     assert available <= 1.2 * psutil.virtual_memory().available
     assert available > 2**26
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "files", "cached"),
+    [
+        ("0::/job/step", "job", ("memory.max", "memory.current"), "inactive_file"),
+        ("0::/", "", ("memory.max", "memory.current"), "inactive_file"),
+        ("2:cpu,memory:/job", "memory/job", ("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_inactive_file"),
+    ],
+)
+def test_the_limit_of_a_container_or_job_is_what_a_pack_and_a_batch_may_use(
+    groups: str, folder: str, files: tuple[str, str], cached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "groups").write_text(f"1:pids:/\n{groups}\n")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name, text in zip((*files, "memory.stat"), ("5000", "4000", f"anon 1\n{cached} 300\n"), strict=True):
+        (tmp_path / folder / name).write_text(text)
+    monkeypatch.setattr(system_memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(system_memory, "OWN_GROUPS", tmp_path / "groups")
+    assert read_available_bytes() == _free_bytes(torch.device("cpu")) == 1300

@@ -2,11 +2,9 @@
 
 import copy
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 import torch
@@ -17,6 +15,7 @@ from copycat.sweeps.packed.span import find_span_images
 from copycat.sweeps.packed.unlike_network import stack_networks
 from copycat.training.components import RunComponents
 from copycat.training.lazy_scheduler import LazyScheduler
+from copycat.training.system_memory import read_available_bytes
 
 log = logging.getLogger(__name__)
 MEMORY_FRACTION = 0.5
@@ -185,8 +184,5 @@ def _free_bytes(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    if hasattr(os, "sysconf"):
-        for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-            with suppress(ValueError, OSError):
-                return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
-    return float("inf")
+    available = read_available_bytes()
+    return float("inf") if available is None else float(available)
