@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed, open_evaluation_arguments
+from copycat.deploy.calibration_request import make_request
 from copycat.deploy.evaluation import evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from tests.support.commands import call_copycat
@@ -128,6 +130,19 @@ def test_other_classes_are_refused(folder: Path, tiny: Path, tmp_path: Path) -> 
     (tmp_path / "own" / "dog").rename(tmp_path / "own" / "wolf")
     with pytest.raises(UserError, match=r"expected the run's classes, cat, dog; got wolf"):
         evaluate_parts(open_completed(folder), ["data=folder", f"data.root={tmp_path / 'own'}"]).rows()
+
+
+def test_classes_are_those_of_the_run_whatever_bytes_their_letters_are(
+    folder: Path, tiny: Path, tmp_path: Path
+) -> None:
+    images = {form: tmp_path / form for form in ("NFC", "NFD")}
+    for form, root in images.items():
+        shutil.copytree(tiny / "train", root)
+        (root / "dog").rename(root / normalize(form, "dög"))
+    run = open_completed(train_tiny("trainer.max_epochs=1", *QUIET, data=images["NFC"], at=tmp_path / "runs").folder)
+    words = ["data=folder", f"data.root={images['NFD']}"]
+    assert len(evaluate_parts(run, words).predictions["all"].label) == len(list(images["NFD"].rglob("*.png")))
+    assert make_request(["cat", normalize("NFD", "dög")], recall=0.9, positive=normalize("NFC", "dög")).positive == 1
 
 
 def test_on_a_folder_of_one_class_it_says_the_accuracy_and_which_class_is_missing(

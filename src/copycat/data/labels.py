@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ SEPARATOR = ";"
 """Between the classes of an image in files and tables."""
 NO_CLASS = "none"
 """Name of a label without a class."""
+
+
+def spell_like(name: str, known: Sequence[str]) -> str:
+    """Return a name as `known` spells it: macOS and its archives write ä as two characters; else the name itself."""
+    same = [other for other in known if normalize("NFC", other) == normalize("NFC", name)]
+    return name if name in known or not same else same[0]
 
 
 def count_classes(labels: "Tensor", classes: int) -> list[int]:

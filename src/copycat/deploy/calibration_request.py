@@ -8,6 +8,7 @@ from typing import Any, get_args
 from copycat.config.errors import UserError
 from copycat.config.rule_builders import choice, is_number, number
 from copycat.config.suggestions import did_you_mean, first_line, one_of
+from copycat.data.labels import spell_like
 from copycat.deploy.conformal_rank import allowed_share, needed_images
 from copycat.records.calibration_file import SetKind
 from copycat.records.safe_parsers import read_file, read_json
@@ -86,6 +87,7 @@ def make_request(
         raise UserError(f"{names[chosen[1]]}: expected alone, as one rule decides; got also {names[chosen[0]]}.")
     of_class = [name for name in (*pair, "recall") if name in said]
     positive, flag = said.get("positive"), names["positive"]
+    positive = spell_like(positive, classes) if isinstance(positive, str) else positive
     if "positive" in said and positive not in classes:
         before = f"{flag} " if names is FLAGS else ""
         hint = did_you_mean(positive, classes, before=before)

@@ -10,7 +10,7 @@ from torch import Tensor
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.config.options import is_option
-from copycat.data.labels import label_codes
+from copycat.data.labels import label_codes, spell_like
 from copycat.data.split import Part
 from copycat.deploy.arguments import name_data, names_own_data
 from copycat.deploy.predictor import Predictor
@@ -37,7 +37,8 @@ def read_parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -
     """
     source, parts, node = _read_other(opened, overrides, predictor) if overrides else _read_own(opened)
     key = overrides[0] if overrides else "data"
-    unknown = [name for name in source.classes if name not in predictor.classes]
+    classes = [spell_like(name, predictor.classes) for name in source.classes]
+    unknown = [name for name in classes if name not in predictor.classes]
     if unknown:
         raise UserError(
             f"{key}: expected the run's classes, {', '.join(predictor.classes)}; got {', '.join(unknown)}."
@@ -45,7 +46,7 @@ def read_parts(opened: Opened, overrides: Sequence[str], predictor: Predictor) -
         )
     if any(part.is_multi_label != predictor.is_multi_label for part in parts.values()):
         raise UserError(f"{key}: {LABEL_MISMATCHES[predictor.is_multi_label]}")
-    label_of_run = torch.tensor([predictor.classes.index(name) for name in source.classes])
+    label_of_run = torch.tensor([predictor.classes.index(name) for name in classes])
     return {
         name if len(parts) > 1 else "all": (part, _labels_of_run(part, label_of_run, len(predictor.classes)))
         for name, part in parts.items()

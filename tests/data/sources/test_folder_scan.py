@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -129,6 +130,20 @@ def test_parts_with_other_classes_are_refused(save_picture: SavePicture, tmp_pat
         save_picture(f"set/{name}/a.png")
     with pytest.raises(UserError, match=r"same classes in every part.*train has cat, dog, but .*val has cat, wolf"):
         load_folder(tmp_path / "set")
+
+
+def test_a_class_is_one_in_all_parts_whose_names_are_other_bytes_of_the_same_letters(
+    save_picture: SavePicture, tmp_path: Path
+) -> None:
+    owl, other = normalize("NFC", "käuzchen"), normalize("NFD", "käuzchen")
+    for name in (f"train/{owl}/a", "train/dog/b", f"val/{other}/c", "val/dog/d"):
+        save_picture(f"set/{name}.png")
+    scan = scan_folder(tmp_path / "set")
+    assert scan.classes == ["dog", owl]
+    assert list(scan.parts["val"].files) == ["val/dog/d.png", f"val/{other}/c.png"]
+    save_picture(f"set/val/{owl}/e.png")
+    with pytest.raises(UserError, match="same classes in every part"):
+        scan_folder(tmp_path / "set")
 
 
 def test_parts_without_class_folders_are_not_taken_for_classes(save_picture: SavePicture, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from copycat.config.errors import UserError
 from copycat.data.columns import TextColumn
+from copycat.data.labels import spell_like
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_walk import FolderWalk, LeftOut, ancestors
 from copycat.data.sources.root import HINT, check_root
@@ -70,14 +71,16 @@ def _scan(root: Path, min_classes: int) -> FolderScan:
     walk = FolderWalk(root)
     part_folders = _part_folders(root, walk)
     folders = {part: _class_folders(folder, walk, min_classes) for part, folder in part_folders.items()}
+    train_classes = folders["train"]
     files = {
         part: {
-            name: TextColumn.of(walk.images(part_folders[part] / name, seen=ancestors(part_folders[part] / name)))
+            _class_name(name, names, train_classes): TextColumn.of(
+                walk.images(part_folders[part] / name, seen=ancestors(part_folders[part] / name))
+            )
             for name in names
         }
         for part, names in folders.items()
     }
-    train_classes = folders["train"]
     for part, by_class in files.items():
         if any(paths and name not in train_classes for name, paths in by_class.items()):
             raise UserError(
@@ -140,6 +143,12 @@ def _class_folders(folder: Path, walk: FolderWalk, min_classes: int) -> list[str
         )
     walk.leave_out_files(folder)
     return names
+
+
+def _class_name(name: str, beside: Sequence[str], train_classes: Sequence[str]) -> str:
+    """Return the class of a sub-folder, as the training part spells it unless another sub-folder has that name."""
+    spelled = spell_like(name, train_classes)
+    return name if spelled in beside else spelled
 
 
 def _warn_of_equal_sub_folders(folder: Path, classes: Sequence[str]) -> Iterator[str]:
