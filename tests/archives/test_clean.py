@@ -155,6 +155,6 @@ def test_only_known_files_of_caches_and_of_untrained_runs_go(
     (tmp_path / "link").symlink_to(runs)
     capsys.readouterr()
     call_copycat("clean", tmp_path / "link", "--yes", status=2)
-    assert "got a link" in capsys.readouterr().err
+    assert f"got a link. Type copycat clean {runs}." in capsys.readouterr().err
     call_copycat("clean", tmp_path / "nowhere", status=2)
     call_copycat("clean", runs, "--only", "everything", status=2)

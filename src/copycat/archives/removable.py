@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from copycat.config.errors import UserError
@@ -87,7 +88,8 @@ def find_removable(root: Path, *, keep: int = 1) -> Iterator[Removable | Skipped
         UserError: where root is no folder.
     """
     if root.is_symlink() or not root.is_dir():
-        raise UserError(f"{root}: expected a folder of runs; got {'a link' if root.is_symlink() else 'none'}.")
+        hint = f" Type copycat clean {quote(str(root.resolve()))}." if root.is_dir() else ""
+        raise UserError(f"{root}: expected a folder of runs; got {'a link' if root.is_symlink() else 'none'}.{hint}")
     for place, inside, files in os.walk(root):
         folder = Path(place)
         inside.sort()
