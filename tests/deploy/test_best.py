@@ -172,7 +172,9 @@ def test_an_unreadable_image_is_left_out(tmp_path: Path, capsys: pytest.CaptureF
     photos = write_photos(tmp_path / "photos", parts={"": 8})
     (photos / "dog" / "torn.png").write_bytes(b"\x89PNG torn")
     result = find_best(photos, candidates=["learns"])
-    assert "1 unreadable, left out" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 unreadable, left out" in told
+    assert "training 1 candidate to measure the cost in " in told
     assert result.measured is not None
     assert len(result.measured.rows) == 16
 

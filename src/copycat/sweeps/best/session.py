@@ -160,7 +160,7 @@ class BestSession:
             limits |= {name: max(most, round(self.budget.left / 2)) for name in names if name in self.plan.preferred}
         first = sorted(names, key=lambda name: name in self.plan.preferred[1:])  # which find the features of the first
         jobs = [self.plan.job(ALL_IMAGES, name, fold, self.fixed, max_seconds=limits[name]) for name in first]
-        self._run_jobs(jobs, f"{pluralize(len(jobs), 'candidate')} to measure their cost")
+        self._run_jobs(jobs, f"{pluralize(len(jobs), 'candidate')} to measure the cost")
         if self.budget.is_over and not all(has_ended(self.folder / str(job.number)) for job in jobs):
             raise KeyboardInterrupt
 
