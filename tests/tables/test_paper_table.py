@@ -188,6 +188,21 @@ def test_an_option_and_a_key_below_it_that_were_typed_label_the_rows(tmp_path: P
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["optimizer"]))
 
 
+def test_an_option_that_refers_to_another_labels_the_rows_beside_it(tmp_path: Path) -> None:
+    for number, (model, activation) in enumerate(itertools.product(("shallow", "deep"), ("relu", "tanh"))):
+        folder, node = tmp_path / str(number), {"_target_": f"x.{activation}"}
+        config = {"activation": node, "model": {"hidden": [len(model)], "activation": node}}
+        write_configured(folder, config, loss=number)
+        manifest = json.loads((folder / "run.json").read_text())
+        manifest["request"]["overrides"] = [f"model={model}", f"activation={activation}"]
+        (folder / "run.json").write_text(json.dumps(manifest))
+    table = make_paper_table(read_run_rows(tmp_path), PaperRequest(metrics=["val/loss"]))
+    assert table.row_titles == ["model", "activation"]
+    assert {tuple(labels) for labels, _ in table.rows} == {
+        (model, activation) for model in ("shallow", "deep") for activation in ("relu", "tanh")
+    }
+
+
 def test_an_option_without_keys_is_shown_as_typed(tmp_path: Path) -> None:
     write_configured(tmp_path / "a", {"callbacks": {}}, loss=0.5)
     write_configured(tmp_path / "b", {"callbacks": {"last": {"filename": "x"}}}, loss=0.25)

@@ -61,7 +61,13 @@ class RecordedRun:
         if key in self.config:
             return repr(self.config[key])
         below = {name: value for name, value in self.config.items() if name.startswith(f"{key}.")}
-        return repr([(name, value) for name, value in below.items() if name not in self.separate])
+        return repr([(name, value) for name, value in below.items() if not self._is_named_apart(name, key)])
+
+    def _is_named_apart(self, name: str, option: str) -> bool:
+        """Return whether words name a key below an option, or what it refers to, as activation for model.activation."""
+        origin = name.removeprefix(f"{option}.")
+        is_reference = origin.partition(".")[0] in self.separate and self.config.get(origin) == self.config[name]
+        return name in self.separate or is_reference
 
     def configures(self, key: str) -> bool:
         """Return whether a key, or keys below it, are in the configuration."""
