@@ -61,6 +61,18 @@ def test_the_summary_has_metrics_folder_and_next_commands(
         assert f"copycat {command} {outcome.folder}" in commands
 
 
+def test_no_digit_is_lost_on_a_narrow_terminal(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    show(outcome.folder, outcome.manifest)
+    table = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    shown = "".join("".join(cells).replace(" ", "") for cells in zip(*table, strict=True))
+    assert f"{outcome.manifest['results']['final']['val/auroc']:.4f}" in shown
+    assert "…" not in shown
+
+
 def test_one_epoch_is_in_the_singular(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path)
     show(outcome.folder, outcome.manifest)

@@ -148,9 +148,9 @@ def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int 
         if f"{stage}/loss" in best
     ]
     table = Table()
-    table.add_column("metric")
+    table.add_column("metric", overflow="fold")
     for title, _, _ in columns:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", overflow="fold")  # on a narrow terminal no digit is lost
     for name in list_quantities([*final, *best]):
         values = (metrics.get(f"{stage}/{name}") for _, stage, metrics in columns)
         table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in values))
