@@ -18,8 +18,9 @@ NO_CLASS = "none"
 
 def spell_like(name: str, known: Sequence[str]) -> str:
     """Return a name as `known` spells it: macOS and its archives write ä as two characters; else the name itself."""
-    same = [other for other in known if normalize("NFC", other) == normalize("NFC", name)]
-    return name if name in known or not same else same[0]
+    if name in known:
+        return name
+    return next((other for other in known if normalize("NFC", other) == normalize("NFC", name)), name)
 
 
 def count_classes(labels: "Tensor", classes: int) -> list[int]:
