@@ -90,6 +90,29 @@ class KillBetweenSteps(KillCallback):
         self._kill_if_due("batch", trainer)
 
 
+class KillWhileObserving(KillBetweenSteps):
+    """Kill a run whose callbacks only observe the ends of epochs."""
+
+    observes = ()
+
+
+def test_a_run_killed_again_at_the_start_of_the_epoch_that_it_resumed_inside_goes_on_to_the_same_bits(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["optimizer=adam", f"callbacks.dies._target_={__name__}.{KillWhileObserving.__name__}"]
+    words += ["callbacks.last.every_seconds=1e-9", "trainer.max_epochs=6"]  # a checkpoint is due as it resumes
+    reference = train_killable(tiny, tmp_path / "whole", *words).folder
+    folder = kill_run(tiny, tmp_path / "cut", *words, after=("batch", 6))
+    with monkeypatch.context() as patched:
+        patched.setattr(KillCallback, "after", ("epoch", 6))
+        with pytest.raises(SimulatedKill):
+            resume(open_run(folder), notify=lambda line: None)
+    said: list[str] = []
+    resume(open_run(folder), notify=said.append)
+    assert said == ["resuming from epoch 1, batch 2, by last.ckpt"]
+    assert_same_folders(folder, reference)
+
+
 RESUMES = [  # every pair of a place, a job and a kind of loop
     (after, job, ("none", "killed", "resumed")[(row + column) % 3])
     for row, after in enumerate([("batch", 2), ("batch", 7), ("epoch", 4)])

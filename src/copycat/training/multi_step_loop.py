@@ -119,6 +119,7 @@ class MultiStepLoop(FitLoop):
         self._schedules: list[LazyScheduler] = []
         self._plan_flush()
         self.buffer = EpochBuffer(self.classifier, self.last, start)
+        self._publish()  # the loaded state stands at the start of the epoch, where callbacks may save or end the run
         self._has_started = True
 
     def _find_observed(self, callbacks: Sequence[Any]) -> None:
