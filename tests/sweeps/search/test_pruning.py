@@ -47,6 +47,23 @@ def test_a_pruner_ends_trials_that_fall_behind_with_a_reason(pruner: str, tmp_pa
     assert found[-1] == (EPOCHS, None)  # the best of all is left alone
 
 
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_killed_trial_that_repeats_epochs_is_pruned_after_the_same_epoch(pruner: str, tmp_path: Path) -> None:
+    words, at = (f"hydra/sweeper/pruner={pruner}", *PRUNERS[pruner]), tmp_path / "sweep"
+    of, ended = start_search(*words, RATE, "hydra.sweeper.study_name=s", at=at), []
+    for level in [*[0.1] * 8, *[1.0] * 6]:
+        job = of.next()
+        assert job is not None
+        losses = [{"val/loss": 1.0 if epoch < 3 else level} for epoch in range(EPOCHS)]
+        for attempt in range(2):  # the second after the verdict of the first, of which its run recorded nothing
+            find_reason = make_pruner(of.sweeper, at / str(job.number), "val/loss")
+            reasons = (find_reason(epoch, row) for epoch, row in enumerate(losses))
+            ended.append(next(((job.number, why) for why in reasons if why), None))
+            assert ended[-1] == ended[-1 - attempt]
+        finish_trial(of, job, lambda _, level=level: [level])  # type: ignore[misc]
+    assert any(ended)
+
+
 def test_without_a_pruner_all_trials_run_to_their_end(tmp_path: Path) -> None:
     assert run_pruned_trials(tmp_path / "sweep", [1.0, 2.0, 50.0]) == [(EPOCHS, None)] * 3
 

@@ -28,6 +28,8 @@ from copycat.training.stopping import Pruner
 _KEY = "hydra.sweeper.sampler"
 OWNER = "sweep"
 """User attribute of a trial: id of the sweep that runs it."""
+PRUNED_AFTER = "pruned_after"
+"""User attribute of a trial: epoch after which the pruner ended it."""
 PACKAGES = {"GPSampler": "scipy", "QMCSampler": "scipy", "WilcoxonPruner": "scipy", "CmaEsSampler": "cmaes"}
 """Optuna's class: an optional package that it needs, and imports only after the first trials."""
 
@@ -160,11 +162,16 @@ def make_pruner(sweeper: Mapping[str, Any], folder: Path, objective: str) -> Pru
     def find_reason(epoch: int, metrics: Mapping[str, float]) -> str | None:
         if objective not in metrics:
             raise UserError(f"hydra/sweeper/pruner: expected an objective that each epoch has; {objective} is none.")
-        reported = study._storage.get_trial(trial._trial_id).intermediate_values
+        recorded = study._storage.get_trial(trial._trial_id)
+        reported = recorded.intermediate_values
         if epoch not in reported:
             trial.report(metrics[objective], epoch)
-        if not trial.should_prune():
+        elif epoch < max(reported):  # a resumed trial repeats it: the pruner, which sees later epochs, let it pass
             return None
+        if recorded.user_attrs.get(PRUNED_AFTER) != epoch:  # else a pruner of rungs would count this one as passed
+            if not trial.should_prune():
+                return None
+            trial.set_user_attr(PRUNED_AFTER, epoch)
         pruner = str(sweeper["pruner"]["_target_"]).rpartition(".")[2]
         return f"{objective} {metrics[objective]:.6g} after epoch {epoch}: {pruner} ended it"
 
