@@ -21,6 +21,7 @@ from copycat.models.evaluator import Evaluated, Outputs, evaluate
 from copycat.models.full_precision import widen, without_autocast
 from copycat.models.loss_base import Loss
 from copycat.models.metrics import Row, recorded_dtype, to_scalar_tensor
+from copycat.models.optimizer_state import keep_state_precision
 from copycat.models.parameter_groups import group_parameters, scale_learning_rates
 from copycat.models.shared_batches import SharedBatches
 from copycat.models.stage_metrics import StageMetrics
@@ -271,6 +272,7 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Create the optimizer and its scheduler."""
         optimizer = self.create_optimizer()
+        keep_state_precision(optimizer)
         schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
         if self.monitor:
             schedule["monitor"] = self.monitor
