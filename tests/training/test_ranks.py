@@ -119,10 +119,13 @@ def test_a_run_resumes_inside_an_epoch_on_another_number_of_ranks(
 
 
 @pytest.mark.parametrize("model", mark_slow(["deep", "cnn"], fast=["deep"]))
-def test_weights_that_are_spread_give_the_metrics_of_one_process(model: str, uneven: Path, tmp_path: Path) -> None:
+def test_weights_that_are_spread_and_their_average_give_the_metrics_of_one_process(
+    model: str, uneven: Path, tmp_path: Path
+) -> None:
     words = (
         *(f"model={model}", "optimizer=adam", "trainer.precision=64-true", "trainer.max_epochs=3"),
         *("data.batch_size=4", "trainer.gradient_clip_val=0.5", *(["model.dropout=0.0"] * (model == "cnn"))),
+        *("callbacks=[default,ema]", "callbacks.ema.decay=0.7"),
     )
     one = train_on(1, *words, data=uneven, at=tmp_path)
     spread = train_tiny("trainer=fsdp", *TWO[1:], *words, data=uneven, at=tmp_path / "fsdp")

@@ -4,7 +4,7 @@ Lightning's WeightAveraging copies the whole module with frozen parameters and m
 is not notified of validations outside the Trainer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,7 +62,12 @@ class Averaging(MultiStepCallback):
         tensors = _tensors(network) if self._held else {}
         with torch.inference_mode(False):
             for name, held in self._held.items():
-                self._held[name], tensors[name].data = tensors[name].data, held
+                if _is_spread(tensors[name]):  # ranks gather a weight from the memory of its parts, whatever its data
+                    part = tensors[name].detach()
+                    self._held[name] = part.clone()
+                    part.copy_(held)
+                else:
+                    self._held[name], tensors[name].data = tensors[name].data, held
 
     # ----- the Trainer's side
 
@@ -71,9 +76,9 @@ class Averaging(MultiStepCallback):
         self._epochs = trainer.max_epochs or 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Move a restored average to the device of the network."""
-        tensors = _tensors(network_of(pl_module))  # moved after the checkpoint was loaded
-        self._held = {name: held.to(tensors[name].device) for name, held in self._held.items()}
+        """Move a restored average to the device of the network, and spread it likewise over the ranks."""
+        tensors = _tensors(network_of(pl_module))  # moved and spread after the checkpoint was loaded
+        self._held = {name: _place_like(tensors[name], held) for name, held in self._held.items()}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -101,8 +106,8 @@ class Averaging(MultiStepCallback):
     ) -> None:
         """Save the average as the state_dict, with the trained weights in an entry of their own."""
         with self.applied(network_of(pl_module)):
-            checkpoint["state_dict"] = pl_module.state_dict()
-            checkpoint[KEY] = {"count": self._count, "trained": dict(self._held)}
+            checkpoint["state_dict"] = _gather(pl_module.state_dict())
+            checkpoint[KEY] = {"count": self._count, "trained": _gather(self._held)}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -164,3 +169,22 @@ def _averaged_tensors(network: nn.Module) -> dict[str, Tensor]:
         for name, tensor in _tensors(network).items()
         if name in saved and name not in frozen and (tensor.is_floating_point() or tensor.is_complex())
     }
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    """Return whether each rank has a part of a tensor alone: whether it is a DTensor, whose import takes its time."""
+    return hasattr(tensor, "device_mesh")
+
+
+def _gather(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whole tensors in place of those that are spread."""
+    return {name: tensor.full_tensor() if _is_spread(tensor) else tensor for name, tensor in tensors.items()}
+
+
+def _place_like(tensor: Any, whole: Tensor) -> Tensor:
+    """Return a whole tensor on the device of another, spread as that one is."""
+    if not _is_spread(tensor):
+        return whole.to(tensor.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole.to(tensor.device), tensor.device_mesh, tensor.placements)
