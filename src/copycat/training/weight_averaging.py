@@ -4,7 +4,7 @@ Lightning's WeightAveraging copies the whole module with frozen parameters and m
 is not notified of validations outside the Trainer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from copycat.config.printable import print_line
 from copycat.training.checkpoints import between_steps
 from copycat.training.hook_compatibility import MultiStepCallback
 from copycat.training.run_context import network_of
+from copycat.training.spread_tensors import gather, is_spread
 
 KEY = "averaging"  # key of the trained weights in a checkpoint, whose state_dict is the average
 UpdateAverage = Callable[[Any, Any, Any], None]
@@ -62,7 +63,7 @@ class Averaging(MultiStepCallback):
         tensors = _tensors(network) if self._held else {}
         with torch.inference_mode(False):
             for name, held in self._held.items():
-                if _is_spread(tensors[name]):  # ranks gather a weight from the memory of its parts, whatever its data
+                if is_spread(tensors[name]):  # ranks gather a weight from the memory of its parts, whatever its data
                     part = tensors[name].detach()
                     self._held[name] = part.clone()
                     part.copy_(held)
@@ -106,8 +107,9 @@ class Averaging(MultiStepCallback):
     ) -> None:
         """Save the average as the state_dict, with the trained weights in an entry of their own."""
         with self.applied(network_of(pl_module)):
-            checkpoint["state_dict"] = _gather(pl_module.state_dict())
-            checkpoint[KEY] = {"count": self._count, "trained": _gather(self._held)}
+            checkpoint["state_dict"] = {name: gather(value) for name, value in pl_module.state_dict().items()}
+            trained = {name: gather(value) for name, value in self._held.items()}
+            checkpoint[KEY] = {"count": self._count, "trained": trained}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -171,19 +173,9 @@ def _averaged_tensors(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _is_spread(tensor: Tensor) -> bool:
-    """Return whether each rank has a part of a tensor alone: whether it is a DTensor, whose import takes its time."""
-    return hasattr(tensor, "device_mesh")
-
-
-def _gather(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Return whole tensors in place of those that are spread."""
-    return {name: tensor.full_tensor() if _is_spread(tensor) else tensor for name, tensor in tensors.items()}
-
-
 def _place_like(tensor: Any, whole: Tensor) -> Tensor:
     """Return a whole tensor on the device of another, spread as that one is."""
-    if not _is_spread(tensor):
+    if not is_spread(tensor):
         return whole.to(tensor.device)
     from torch.distributed.tensor import distribute_tensor
 

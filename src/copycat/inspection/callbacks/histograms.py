@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.utils.tensorboard.summary import histogram_raw
 
 from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
-from copycat.inspection.callbacks.layer_statistics import is_spread, to_dense, to_whole
+from copycat.inspection.callbacks.layer_statistics import to_dense
 from copycat.inspection.callbacks.regions import is_activation, saturation
 from copycat.models.network_input import to_input
 from copycat.training.run_context import network_of
+from copycat.training.spread_tensors import gather, has_spread_weights
 
 BINS = 30
 MAX_VALUES = 2**16
@@ -31,13 +32,13 @@ class Histograms(Measurer):
     def before_last_step(self, module: pl.LightningModule) -> None:
         """Keep the gradients of an epoch's last step."""
         named = network_of(module).named_parameters()
-        self._gradients = {name: to_dense(p.grad).clone() for name, p in named if p.grad is not None}
+        self._gradients = {name: gather(to_dense(p.grad)).clone() for name, p in named if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms of a measured epoch."""
         gradients, self._gradients = self._gradients, {}
         loggers, network = summary_loggers(trainer.loggers), network_of(pl_module)
-        if not gradients or not (loggers or is_spread(network)):
+        if not gradients or not (loggers or has_spread_weights(network)):
             return
         tensors = {f"weights/{name}": p.detach() for name, p in network.named_parameters()}
         tensors |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
@@ -59,7 +60,7 @@ class Activations(Measurer):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the histograms and shares of a measured epoch."""
         loggers, network = summary_loggers(trainer.loggers), network_of(pl_module)
-        if not self.measures(trainer.current_epoch) or not (loggers or is_spread(network)):
+        if not self.measures(trainer.current_epoch) or not (loggers or has_spread_weights(network)):
             return
         part = trainer.datamodule.parts["val"]  # type: ignore[attr-defined]
         count = min(self.images, len(part))
@@ -119,7 +120,7 @@ def _sample(tensor: Tensor, most: int | None) -> Tensor:
 
 
 def _write(loggers: Sequence[SummaryLogger], tensors: Mapping[str, Tensor], epoch: int) -> None:
-    summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, to_whole(tensor))])
+    summary = Summary(value=[value for name, tensor in tensors.items() for value in _values(name, gather(tensor))])
     for logger in loggers:
         logger.write(summary, epoch)
 

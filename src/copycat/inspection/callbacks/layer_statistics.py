@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from copycat.data.datamodule import DataModule
 from copycat.inspection.callbacks.inspector import Measurer, SummaryLogger, summary_loggers
 from copycat.training.run_context import network_of
+from copycat.training.spread_tensors import gather
 
 MAX_LAYERS = 32
 """Layers whose weights have a curve of their own, at most."""
@@ -50,7 +51,7 @@ class Statistics(Measurer):
         network = network_of(pl_module)
         after = [parameter.detach() for parameter in network.parameters()]
         weights = {name: network.get_parameter(name).detach() for name in layers_with_curves(network)}
-        layers = {name: to_whole(torch.linalg.vector_norm(value)) for name, value in weights.items()}
+        layers = {name: gather(torch.linalg.vector_norm(value)) for name, value in weights.items()}
         weight = _norm(after)
         update = _norm(b - a for a, b in zip(before, after, strict=True))
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -96,14 +97,3 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 def to_dense(gradient: Tensor) -> Tensor:
     """Return the values of a gradient, which is sparse behind an embedding."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def is_spread(network: nn.Module) -> bool:
-    """Return whether the weights are spread over ranks, as by `fsdp`: all ranks must use the network together."""
-    return any(hasattr(parameter, "full_tensor") for parameter in network.parameters())
-
-
-def to_whole(tensor: Tensor) -> Tensor:
-    """Return the whole of a tensor that may be spread over ranks; all of them must call this."""
-    whole: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return whole
