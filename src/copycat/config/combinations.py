@@ -150,6 +150,11 @@ def _find_optimizer_conflicts(config: Config) -> Iterator[str]:
         yield "optimizer=lbfgs: expected trainer.accumulate_grad_batches=1, since each step evaluates the loss again."
     if name == "LBFGS" and config["trainer"].get("precision") == "16-mixed":
         yield "optimizer=lbfgs: expected unscaled gradients; 16-mixed scales them. Type trainer.precision=bf16-mixed."
+    if config["trainer"].get("strategy") == "fsdp":
+        if name in ("LBFGS", "Rprop"):  # one joins all weights, the other sets single numbers
+            yield f"optimizer={name.lower()}: expected whole weights; trainer=fsdp spreads them. Type trainer=ddp."
+        if sparse:
+            yield "model.sparse: expected dense gradients for trainer=fsdp; got sparse ones. Type trainer=ddp."
 
 
 def _find_scheduler_conflicts(config: Config) -> Iterator[str]:
