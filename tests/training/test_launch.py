@@ -1,6 +1,7 @@
 """Ranks start together, and none is waited for without a limit."""
 
 import os
+import signal
 import time
 
 import psutil
@@ -38,3 +39,14 @@ def test_a_rank_that_hangs_before_it_joins_is_ended_with_those_that_waited(late:
     with pytest.raises(UserError, match=r"^trainer\.timeout: expected 2 ranks to join$"):
         launch(join, TWO)  # type: ignore[arg-type]
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("to_agent", [True, False])
+def test_a_signal_before_the_run_has_a_folder_interrupts_it(to_agent: bool) -> None:
+    def be_ended() -> None:
+        if os.environ["RANK"] == "0":
+            os.kill(os.getppid() if to_agent else os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(be_ended, TWO)  # type: ignore[arg-type]

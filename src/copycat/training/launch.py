@@ -54,6 +54,7 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
 
     Raises:
         UserError: where the call is wrong on any rank.
+        KeyboardInterrupt: where a signal ended the agent or a rank before the run had a folder.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -82,8 +83,12 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
         try:
             ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place), last_forked)[0]
         except SignalException as order:
+            if not place.exists():
+                raise KeyboardInterrupt from order
             ended, reason = {}, signal.Signals(order.sigval).name
         except ChildFailedError as failure:
+            if not place.exists() and failure.get_first_failure()[1].exitcode == INTERRUPTED:
+                raise KeyboardInterrupt from failure
             ended, reason = {}, _describe_death(failure)
         if (late := place.with_name(LATE)).exists():
             raise UserError(late.read_text(encoding="utf-8"))
@@ -142,6 +147,8 @@ def run_rank(train: Train, parent: int, place: str, last_forked: Semaphore | Non
     A rank that failed ends its process, so that the agent ends the others. So does one that was interrupted, since an
     agent that was itself would let it wait until it is killed.
     """
+    from torch.distributed.elastic.multiprocessing import SignalException
+
     if sys.platform != "win32":
         os.setsid()  # Ctrl-C reaches the agent alone, which passes it on
     exit_with_parent(parent, int(os.environ["LOCAL_RANK"]), grace=GRACE_SECONDS)  # torch sends it a SIGINT by then
@@ -165,6 +172,8 @@ def run_rank(train: Train, parent: int, place: str, last_forked: Semaphore | Non
             return {"error": str(error), "kind": "usage"}
         except RankError:
             sys.exit(FAILED)
+        except SignalException:  # by a handler of the agent, which a fork inherits until training has its own
+            sys.exit(INTERRUPTED)
         except Exception:
             Path(place).with_name(TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
             sys.exit(FAILED)
