@@ -50,6 +50,7 @@ def test_a_rank_that_fails_ends_the_run_which_names_it_and_resumes(
     assert failed.manifest["error"] == read_manifest(failed.folder)["error"]
     assert f"rank {rank} on {socket.gethostname()}" in failed.manifest["error"]
     assert reason in failed.manifest["error"]
+    assert failed.manifest["results"]["epochs"] == len(read_history(failed.folder))
     resumed = resume(open_run(failed.folder), notify=lambda _: None)
     assert resumed.status == "completed"
     assert largest_difference(whole, resumed) == 0

@@ -105,3 +105,12 @@ def test_warnings_about_the_data_are_in_the_summary(tmp_path: Path, capsys: pyte
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("data: ")]
     assert "drawn, not photographed" in line
     assert "cat is 34% of train but 66% of val" in line
+
+
+def test_a_run_whose_first_rank_was_killed_is_shown_without_seconds(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = train_tiny("trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path)
+    killed = {"status": "failed", "error": "rank 0 on node7 ended by SIGKILL", "seconds": None}
+    show(done.folder, {**done.manifest, **killed}, max_epochs=4)
+    assert "\nfailed after 2 of 4 epochs: rank 0 on node7 ended by SIGKILL\n" in capsys.readouterr().out

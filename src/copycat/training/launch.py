@@ -21,6 +21,7 @@ from copycat.config.errors import LateRankError, UserError
 from copycat.config.worlds import choose_backend, world_size
 from copycat.data.decoding_loader import exit_with_parent
 from copycat.records.lock import LockedError, is_locked, locked
+from copycat.records.metrics_csv import count_epochs
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.training.manifest import now
 from copycat.training.rank_store import RankError
@@ -137,6 +138,8 @@ def _read_result(folder: Path, reason: str) -> RunResult:
     if manifest["status"] == "running" and not is_locked(folder):
         with locked(folder):
             manifest |= {"status": "failed", "error": reason or "its first rank ended", "ended": now()}
+            with suppress(OSError, ValueError):  # it may have been killed before its first row
+                manifest["results"]["epochs"] = count_epochs(folder)
             write_manifest(folder, manifest)
     return RunResult(folder, str(manifest["status"]), manifest)
 

@@ -84,7 +84,8 @@ def summary(folder: Path, manifest: Mapping[str, Any], *, max_epochs: int | None
     why = f"{link}{manifest['error']}" if link else ""
     lines += _early_end(folder, manifest)
     epochs = format_epochs(results.get("epochs", 0), of=max_epochs)
-    lines.append(f"{manifest['status']} after {epochs}, {manifest['seconds']:.1f} s{why}")
+    seconds = manifest["seconds"]  # a run whose first rank was killed has none
+    lines.append(f"{manifest['status']} after {epochs}{'' if seconds is None else f', {seconds:.1f} s'}{why}")
     if manifest["data"]["warnings"]:
         lines.append(f"data: {'; '.join(manifest['data']['warnings'])}")
     lines.append(f"in {folder}")
