@@ -3,12 +3,15 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from copycat.config.errors import LateRankError, UserError
-from copycat.training.launch import launch
+from copycat.records.run_folder import read_manifest, write_manifest
+from copycat.training.launch import FOLDER_VARIABLE, launch
+from tests.support.runs import QUIET, train_tiny
 
 TWO = {"strategy": "ddp", "devices": 2, "accelerator": "cpu", "threads": 1}
 
@@ -50,3 +53,16 @@ def test_a_signal_before_the_run_has_a_folder_interrupts_it(to_agent: bool) -> N
 
     with pytest.raises(KeyboardInterrupt):
         launch(be_ended, TWO)  # type: ignore[arg-type]
+
+
+def test_a_signal_before_a_run_is_resumed_interrupts_it(tiny: Path, tmp_path: Path) -> None:
+    folder = train_tiny("trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path).folder
+    write_manifest(folder, read_manifest(folder) | {"status": "running", "ended": None, "seconds": None})  # killed
+
+    def be_ended() -> None:
+        Path(os.environ[FOLDER_VARIABLE]).write_text(str(folder))
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)
+
+    result = launch(be_ended, TWO)  # type: ignore[arg-type]
+    assert (result.status, result.manifest["error"]) == ("interrupted", "SIGINT")

@@ -80,13 +80,13 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
         )
         if hasattr(settings, "shutdown_timeout"):  # torch 2.10 always gives 30 seconds
             settings.shutdown_timeout = SHUTDOWN_SECONDS
-        place, reason = Path(folder, FOLDER), ""
+        place, reason, status = Path(folder, FOLDER), "", "failed"
         try:
             ended: Ended = elastic_launch(settings, run_rank)(train, os.getpid(), str(place), last_forked)[0]
         except SignalException as order:
             if not place.exists():
                 raise KeyboardInterrupt from order
-            ended, reason = {}, signal.Signals(order.sigval).name
+            ended, reason, status = {}, signal.Signals(order.sigval).name, "interrupted"
         except ChildFailedError as failure:
             if not place.exists() and failure.get_first_failure()[1].exitcode == INTERRUPTED:
                 raise KeyboardInterrupt from failure
@@ -101,7 +101,7 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
             raise crash
         if not place.exists():
             raise UserError(f"trainer.devices: expected {world_size(trainer)} ranks to start; {reason or 'none did'}.")
-        return _read_result(Path(place.read_text(encoding="utf-8")), reason)
+        return _read_result(Path(place.read_text(encoding="utf-8")), reason, status)
 
 
 def find_free_port() -> int:
@@ -132,12 +132,12 @@ def _describe_death(failure: Any) -> str:
     return f"rank {rank} on {socket.gethostname()} ended by {how}"
 
 
-def _read_result(folder: Path, reason: str) -> RunResult:
-    """Return the result that a run's folder has; record the failure of a run whose first rank was killed."""
+def _read_result(folder: Path, reason: str, status: str) -> RunResult:
+    """Return the result that a run's folder has; record this status of a run whose first rank recorded none."""
     manifest = read_manifest(folder)
     if manifest["status"] == "running" and not is_locked(folder):
         with locked(folder):
-            manifest |= {"status": "failed", "error": reason or "its first rank ended", "ended": now()}
+            manifest |= {"status": status, "error": reason or "its first rank ended", "ended": now()}
             with suppress(OSError, ValueError):  # it may have been killed before its first row
                 manifest["results"]["epochs"] = count_epochs(folder)
             write_manifest(folder, manifest)
