@@ -154,7 +154,6 @@ def test_the_first_rank_alone_writes_a_profile(uneven: Path, tmp_path: Path) -> 
     assert not (train_on(2, *words, data=uneven, at=tmp_path).folder / "profile").exists()
 
 
-
 @pytest.mark.parametrize(("words", "epochs"), [(("model=logistic",), 40), (CNN, 4)], ids=["logistic", "cnn, 20 steps"])
 def test_in_float32_two_ranks_differ_by_rounding_alone(
     words: tuple[str, ...], epochs: int, uneven: Path, tmp_path: Path
