@@ -21,6 +21,8 @@ MAX_ROWS = 200
 MAX_INTERVALS = 30
 """Maximum number of trials in the chart of intervals."""
 ACCURACY = "val/accuracy"
+WHOLE = 2**40
+"""More images than any part has, of which a limited validation is a part."""
 
 
 def make_ranking_sections(
@@ -42,7 +44,10 @@ def make_ranking_sections(
     if not rows:
         return
     shown, columns = rows[:MAX_ROWS], trial_columns(rows, sweep, wide=True)
-    intervals_by_trial = {row["trial"]: found for row in shown if (found := _accuracy_interval(row, records))}
+    is_limited = _may_limit_validation(sweep, shown, records)
+    intervals_by_trial = {
+        row["trial"]: found for row in shown if (found := _accuracy_interval(row, records, is_limited=is_limited))
+    }
     note = "Best first."
     if len(rows) > MAX_ROWS:
         note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
@@ -69,7 +74,19 @@ def _mean_cell(one: Configuration, name: str) -> str:
     return "–" if interval is None else f"{format_number(interval[0])} to {format_number(interval[1])}"
 
 
-def _accuracy_interval(row: RunRow, records: Mapping[str, RunRecord]) -> tuple[float, float, float] | None:
+def _may_limit_validation(sweep: SweepFile, rows: Sequence[RunRow], records: Mapping[str, RunRecord]) -> bool:
+    """Return whether trials may validate epochs on a part of the images, by the first that has a configuration."""
+    if {"trainer.limit_val_batches", "experiment"} & {*sweep.varies}:
+        return True
+    for record in (records[row["folder"]] for row in rows if row["folder"] in records):
+        with suppress(UserError):
+            return count_epoch_images(parse_config(record.folder)[1], {"val": WHOLE})["val"] < WHOLE
+    return False
+
+
+def _accuracy_interval(
+    row: RunRow, records: Mapping[str, RunRecord], *, is_limited: bool
+) -> tuple[float, float, float] | None:
     """Return the accuracy at the best epoch and its interval; None where unknown, or of several classes per image."""
     record = records.get(row["folder"])
     data = record.manifest["data"] if record and record.manifest else {}
@@ -77,7 +94,7 @@ def _accuracy_interval(row: RunRow, records: Mapping[str, RunRecord]) -> tuple[f
     share = row.get(f"best/{ACCURACY}", row.get(f"final/{ACCURACY}"))
     if record is None or not images or share is None or not 0 <= share <= 1 or data.get("multi_label"):
         return None
-    if f"best/{ACCURACY}" in row:
+    if is_limited and f"best/{ACCURACY}" in row:
         with suppress(UserError):  # a folder without its config.yaml
             images = count_epoch_images(parse_config(record.folder)[1], {"val": images})["val"]
     return (share, *wilson_interval(share, images))

@@ -231,4 +231,11 @@ class RunRecorder:
         return [callback for callback in self.callbacks if isinstance(callback, RunObserver)]
 
     def _context(self, **more: Any) -> RunContext:
-        return RunContext(folder=self.folder, classifier=self.classifier, data=self.data, loggers=self.loggers, **more)
+        return RunContext(
+            folder=self.folder,
+            manifest=self.manifest,
+            classifier=self.classifier,
+            data=self.data,
+            loggers=self.loggers,
+            **more,
+        )

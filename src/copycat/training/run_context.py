@@ -1,6 +1,6 @@
 """Describe a run as a whole to callbacks, whether it is trained alone or in a pack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +19,8 @@ class RunContext:
     """Hold the state of a run at its start, or after its last step."""
 
     folder: Path
+    manifest: Mapping[str, Any]
+    """Content of run.json, so far as it is known."""
     classifier: Classifier
     data: DataModule
     loggers: Sequence[Any]

@@ -9,7 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import text
 
 from copycat.inspection.callbacks.inspector import Inspector, tensorboard_loggers
-from copycat.records.run_folder import CONFIG, read_manifest
+from copycat.records.run_folder import CONFIG
 from copycat.training.run_context import RunContext
 
 CODE_KEYS = ("version", "digest", "commit")
@@ -17,7 +17,7 @@ ENVIRONMENT_KEYS = ("python", "platform", "cpu", "cores", "threads", "accelerato
 
 
 class Texts(Inspector):
-    """Write a run's command, configuration and fingerprints, read from the run folder at its start.
+    """Write a run's command, configuration and fingerprints at its start.
 
     An extension changes command and configuration: they are written once more at its end.
     """
@@ -25,17 +25,17 @@ class Texts(Inspector):
     def on_run_start(self, context: RunContext) -> None:
         """Write the texts to TensorBoard."""
         if tensorboard_loggers(context.loggers):
-            _write(context, read_manifest(context.folder))
+            _write(context)
 
     def on_run_end(self, context: RunContext) -> None:
         """Write the texts of an extended run."""
-        if tensorboard_loggers(context.loggers):
-            manifest = read_manifest(context.folder)
-            if any(key.startswith("max_") for entry in manifest["resumed"] for key in entry):
-                _write(context, manifest)
+        is_extended = any(key.startswith("max_") for entry in context.manifest["resumed"] for key in entry)
+        if is_extended and tensorboard_loggers(context.loggers):
+            _write(context)
 
 
-def _write(context: RunContext, manifest: Mapping[str, Any]) -> None:
+def _write(context: RunContext) -> None:
+    manifest = context.manifest
     folder = shlex.quote(str(context.folder))
     fingerprint = json.dumps(_fingerprint(manifest["provenance"]), indent=2, ensure_ascii=False)
     contents = {
