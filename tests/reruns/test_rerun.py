@@ -33,6 +33,11 @@ CHANCE = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _outputs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a copy of a run that was trained elsewhere lands in ./outputs
+
+
 @pytest.fixture
 def notices() -> list[str]:
     return []

@@ -84,7 +84,10 @@ def test_a_sweep_recorded_without_these_keys_resumes(tiny: Path, tmp_path: Path)
     call_copycat("resume", folder)
 
 
-def test_a_packed_trial_ends_by_its_time_and_is_rerun_to_as_many_epochs(tiny: Path, tmp_path: Path) -> None:
+def test_a_packed_trial_ends_by_its_time_and_is_rerun_to_as_many_epochs(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the copy lands
     words = ["seed=1,2", "trainer.max_epochs=1000000", "trainer.max_time=0.1s", PACKED, "logger=none"]
     folder = run_sweep(*words, data=tiny, at=tmp_path)
     for number in ("0", "1"):
