@@ -65,7 +65,7 @@ def test_the_loop_by_hand_has_the_losses_of_the_run(cells: dict[str, list[Any]])
         ("seed=123)\nrun", "<td>balanced_accuracy</td>"),
         (".tail()", "<th>train/accuracy</th>"),
         ("run.evaluate()", "<td>val</td>"),
-        ("[:3])", "<th>non-cat</th>"),
+        ("[:3])", "<th>probability/non-cat</th>"),
         (")\nsweep", "4 of 4 trials"),
     ],
 )
