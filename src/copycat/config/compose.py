@@ -8,11 +8,12 @@ from hydra.core.override_parser.types import Override
 
 from copycat.config.composition import compose_config, open_loader, resolve, split_sweep_node
 from copycat.config.errors import UserError
-from copycat.config.overrides import as_words, input_lines, parse_overrides
+from copycat.config.overrides import SWEEP_HINT, as_words, input_lines, parse_overrides
 from copycat.config.validation import check_config
 
 SWEEP_PREFIXES = ("sweep.", "hydra/sweeper", "hydra.sweeper.", "hydra/launcher", "hydra.launcher.")
 """Prefixes of keys and groups that a sweep alone has."""
+NO_SWEEP = f"expected one run, where nothing varies; got a sweep.{SWEEP_HINT}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,7 @@ def compose(overrides: Sequence[str] = (), *, check_data: bool = True) -> Reques
         parsed = parse_overrides(as_words(overrides), loader)
         config, settings = split_sweep_node(resolve(compose_config(parsed, loader)))
     if settings.get("params"):
-        raise UserError(
-            "sweep.params: expected one run, where nothing varies; got a sweep. Type -m before the overrides."
-        )
+        raise UserError(f"sweep.params: {NO_SWEEP}")
     check_config(config, check_data=check_data)
     return Request(config=config, experiment=experiment_name(parsed), overrides=input_lines(parsed))
 
@@ -51,10 +50,7 @@ def check_single_run(request: Request) -> None:
     for word in request.overrides:
         key = word.lstrip("+~").partition("=")[0]
         if key.startswith(SWEEP_PREFIXES):
-            raise UserError(
-                f"{key}: expected one run, where nothing varies; got a sweep's {word!r}. For a sweep, type"
-                " copycat train -m; in Python, call copycat.sweep."
-            )
+            raise UserError(f"{key}: {NO_SWEEP}")
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

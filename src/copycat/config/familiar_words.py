@@ -3,15 +3,16 @@
 from collections.abc import Collection
 from shlex import quote
 
-_GPU = "trainer.accelerator=gpu"
+_DEVICE = "trainer.accelerator=gpu, or cpu"
+_RESUME = " To resume a run, type copycat resume RUN."
 _HOLDOUT, _CLIPPING = "data.holdout={0}", "trainer.gradient_clip_val={0}"
 KEYS = {
     "learning_rate": "optimizer.lr={0}",
     "wd": "optimizer.weight_decay={0}",
     "epochs": "trainer.max_epochs={0}",
-    "device": _GPU,
-    "gpus": _GPU,
-    "amp": "trainer.precision=16-mixed",
+    "device": _DEVICE,
+    "gpus": _DEVICE,
+    "amp": "trainer.precision=bf16-mixed",
     "clip_grad": _CLIPPING,
     "grad_clip": _CLIPPING,
     "patience": "callbacks=early_stopping callbacks.early_stopping.patience={0}",
@@ -34,6 +35,12 @@ KEYS = {
     "hydra.sweeper.n_jobs": "hydra/launcher=processes hydra.launcher.workers={0}",
 }
 """Overrides by a whole key, or by its last name; `{0}` is the value that was typed."""
+SENTENCES = {
+    "ckpt_path": _RESUME,
+    "resume": _RESUME,
+    "num_classes": " Leave it out: the classes are those of the data.",
+}
+"""Hints by the last name of a key, for what is a command here, or follows from something else."""
 OPTIONS = {
     "swish": "silu",
     "ce": "cross_entropy",
@@ -54,8 +61,11 @@ COMMANDS = {
 
 
 def familiar_key(key: str, value: str) -> str:
-    """Return a question with the override that a key of another framework stands for; empty for any other key."""
-    template = KEYS.get(key) or KEYS.get(key.rpartition(".")[2])
+    """Return a hint of what to type for a key of another framework; empty for any other key."""
+    name = key.rpartition(".")[2]
+    if name in SENTENCES:
+        return SENTENCES[name]
+    template = KEYS.get(key) or KEYS.get(name)
     return f" Did you mean {template.format(quote(value))}?" if template else ""
 
 

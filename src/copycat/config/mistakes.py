@@ -28,13 +28,6 @@ SWEEP_KEY_HINTS = {
 }
 """Prefixes of Hydra's keys that users type, with the hint that names the option with more of them."""
 
-_RESUME = " To resume a run, type copycat resume RUN."
-TOP_KEY_HINTS = {
-    "ckpt_path": _RESUME,
-    "resume": _RESUME,
-    "num_classes": " Leave it out: the classes are those of the data.",
-}
-"""Keys that other projects have for what is a command here."""
 SURE = 0.75
 """Similarity above which a key is taken for a mistyped one."""
 
@@ -134,12 +127,7 @@ def _no_such_key(override: Override, keys: dict[str, bool], config: DictConfig, 
         hint = did_you_mean(key, [g for g in groups if nearest_word(after[1:], groups[g])], after=after)
         if not hint and len(having) == 1:
             hint = f" Did you mean {having[0]}{after}?"
-        hint = (
-            TOP_KEY_HINTS.get(key)
-            or familiar_key(key, after[1:])
-            or hint
-            or did_you_mean(key, [*ours, *groups], after=after)
-        )
+        hint = familiar_key(key, after[1:]) or hint or did_you_mean(key, [*ours, *groups], after=after)
     return UserError(f"{key}: no such key; {known}got {line!r}.{hint if '=' in line else ''}")
 
 

@@ -25,6 +25,7 @@ ALTERNATIVE_HINTS = {
     "trainer": " For a type of device, type trainer.accelerator={0}.",
 }
 """Hint for an option that resembles no option of its group."""
+SWEEP_HINT = " For a sweep, type copycat train -m; in Python, call copycat.sweep."
 MULTIPLE_CHOICE_GROUPS = ("callbacks", "logger", "metrics", "experiment")
 """Groups that take several options at once. In other groups, two options would merge into an invalid node."""
 MANAGED_KEYS = {
@@ -167,10 +168,7 @@ def check_override(override: Override, loader: ConfigLoaderImpl) -> None:
     """Raise a UserError unless an override has one value, sets no managed key and names an existing option."""
     group = override.key_or_group
     if override.is_sweep_override():
-        raise UserError(
-            f"{group}: expected one value; got {override.input_line!r}. For a sweep, type copycat train -m; in"
-            " Python, call copycat.sweep."
-        )
+        raise UserError(f"{group}: expected one value; got {override.input_line!r}.{SWEEP_HINT}")
     if group in MANAGED_KEYS:
         raise UserError(f"{group}: expected nothing, as Copycat sets it; got a value. {MANAGED_KEYS[group]}.")
     if override.is_delete() or not (group in list_groups(loader) or "/" in group):

@@ -29,7 +29,7 @@ class Texts(Inspector):
 
     def on_run_end(self, context: RunContext) -> None:
         """Write the texts of an extended run."""
-        is_extended = any(key.startswith("max_") for entry in context.manifest["resumed"] for key in entry)
+        is_extended = any(key.startswith("max_") for entry in context.manifest.get("resumed", ()) for key in entry)
         if is_extended and tensorboard_loggers(context.loggers):
             _write(context)
 
