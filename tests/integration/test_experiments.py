@@ -135,5 +135,5 @@ def test_an_ensemble_is_five_seeds_of_the_experiment_that_it_names() -> None:
     assert asked.space.grid() == [[f"seed={seed}"] for seed in range(5)]
     one, other = asked.first.config, compose(["experiment=cnn_augmented", "seed=0"]).config
     assert one == other
-    with pytest.raises(UserError, match="Type -m"):
+    with pytest.raises(UserError, match="type copycat train -m"):
         compose(["experiment=ensemble"])
