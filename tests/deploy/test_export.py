@@ -34,6 +34,7 @@ NETWORKS = {
     "sequential": ("model=shallow", "model.style=sequential", "loss=cross_entropy"),
     "cnn": ("model=cnn", "model.channels=[4]", "loss=bce_with_logits"),
     "linear": ("model=linear",),
+    "normalized": ("model=logistic", "normalize=train"),
 }
 
 
@@ -43,7 +44,7 @@ EXPORTED = [
     for form, names in {
         "safetensors": [*NETWORKS],  # each is built by the script itself
         "torch": ["sequential", "cnn"],
-        "onnx": ["deep", "cnn"],
+        "onnx": ["deep", "cnn", "normalized"],
         "openvino": ["cnn"],
     }.items()
     for name in names

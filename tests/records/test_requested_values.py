@@ -7,7 +7,9 @@ SCHEDULE = {"interval": "step", "total_steps": 40, "max_lr": 0.1}
 
 def test_values_of_the_training_images_are_those_that_were_typed() -> None:
     config = {"loss": {"class_weights": [0.8, 1.3]}, "scheduler": {**SCHEDULE, "milestones": [20]}, "data": {"fold": 0}}
+    config["normalize"] = {"mean": [0.4], "std": [0.2]}
     words = ["experiment=mine", "scheduler=one_cycle", "loss.class_weights=balanced", "+scheduler.milestones=[0.5]"]
+    words += ["normalize=train"]
     assert with_requested_values(config, {"overrides": words}) == {
         "loss.class_weights": "balanced",
         "scheduler.interval": "step",
@@ -15,6 +17,8 @@ def test_values_of_the_training_images_are_those_that_were_typed() -> None:
         "scheduler.max_lr": 0.1,
         "scheduler.milestones": "[0.5]",
         "data.fold": 0,
+        "normalize.mean": "experiment=mine normalize=train",
+        "normalize.std": "experiment=mine normalize=train",
     }
 
 

@@ -19,7 +19,7 @@ from copycat.training.components import build_components
 from copycat.training.resume import resume
 from tests.support.images import write_image_folder
 from tests.support.parts import make_part
-from tests.support.run_folders import change_config, change_manifest
+from tests.support.run_folders import change_config, change_manifest, read_training_losses
 from tests.support.runs import QUIET, compose_quickly, train_tiny
 
 LOSS = "copycat.models.losses."
@@ -206,3 +206,33 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
     assert rerun(open_recorded(folder), notify=lambda line: None).comparison.differences == []
     change_manifest(folder, lambda manifest: manifest.update(status="interrupted"))
     assert resume(open_run(folder), notify=lambda line: None).status == "completed"
+
+
+# ----- the normalization of images
+
+
+def test_a_run_on_normalized_images_has_the_bits_of_a_hand_written_loop(tiny: Path, tmp_path: Path) -> None:
+    words = ("model=shallow", "model.hidden=[3]", "normalize=train", "optimizer.lr=0.1", "trainer.max_epochs=30")
+    outcome = train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
+    words = (*words, "data=folder", f"data.root={tiny}", "data.image_size=8", "normalize=null")
+    parts = build_components(compose_quickly(words).config)
+    network, part = parts.classifier.network, parts.data.parts["train"]
+    pixels = part.images.float() / 255
+    mean, std = (
+        torch.tensor(read_config(outcome.folder)["normalize"][name])[:, None, None] for name in ("mean", "std")
+    )
+    torch.testing.assert_close(mean, pixels.mean((0, 2, 3), keepdim=True)[0])
+    torch.testing.assert_close(std, pixels.std((0, 2, 3), correction=0, keepdim=True)[0])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for recorded in read_training_losses(outcome.folder):
+        loss = parts.classifier.loss(network((pixels - mean) / std), part.labels)
+        assert loss.item() == recorded
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert rerun(open_recorded(outcome.folder), notify=lambda line: None).comparison.differences == []
+
+
+def test_a_mean_for_each_channel_is_one_per_channel() -> None:
+    with pytest.raises(UserError, match=r"^normalize\.std: expected 3 numbers, or one; got 2\.$"):
+        derive("data=drawn", "data.train=8", "normalize={mean:[0.5],std:[0.2,0.3]}")

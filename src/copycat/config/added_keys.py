@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 ADDED_GROUPS = frozenset(["initialization", "metrics"])
-ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers", "decay_bias_and_norm"}
+ADDED_KEYS = ADDED_GROUPS | {"lr_multipliers", "decay_bias_and_norm", "normalize"}
 """Keys added later, which older recorded runs lack."""
 ADDED_DEFAULTS: Mapping[str, bool | int | None] = {
-    **dict.fromkeys(("data.sampler", "data.cat_share", "data.groups", "trainer.max_time")),
+    **dict.fromkeys(("data.sampler", "data.cat_share", "data.groups", "trainer.max_time", "normalize")),
     **dict.fromkeys(("data.label_columns", "data.label_separator")),
     **dict.fromkeys(("data.multi_label", "data.cache"), False),
     **dict.fromkeys(("trainer.compile", "trainer.channels_last", "trainer.activation_checkpointing"), False),

@@ -13,6 +13,8 @@ Config = Mapping[str, Any]
 
 AVERAGING_OPTIONS = ("ema", "swa")
 """Options of `callbacks` that average the weights."""
+MODELS_OF_PIXELS = ("transfer", "timm", "torchvision", "bag_of_colors")
+"""Options of `model` that take pixels in [0, 1], which they normalize or count themselves."""
 IMAGE_SIZE = 64
 """Default side of an image, in pixels."""
 
@@ -50,6 +52,7 @@ def find_conflicts(config: Config, *, check_data: bool) -> Iterator[str]:
     yield from _find_averaging_conflicts(config)
     yield from _find_optimizer_conflicts(config)
     yield from _find_scheduler_conflicts(config)
+    yield from _find_input_conflicts(config)
     yield from _find_loss_conflicts(config)
     yield from _find_label_conflicts(config)
     yield from _find_split_conflicts(config["data"])
@@ -206,6 +209,13 @@ def _find_cycle_conflicts(key: str, optimizer: Config) -> Iterator[str]:
         f"{key}.cycle_momentum: expected an optimizer with momentum or betas; got {got}."
         f" Type optimizer=momentum, optimizer=adam, or {key}.cycle_momentum=false."
     )
+
+
+def _find_input_conflicts(config: Config) -> Iterator[str]:
+    target, normalize = config["model"]["_target_"], config.get("normalize")
+    if normalize is not None and is_option(target, "model", *MODELS_OF_PIXELS):
+        name = target.rpartition(".")[2]
+        yield f"normalize: expected null, as {name} takes pixels in [0, 1]; got {format_value(normalize)}."
 
 
 def _find_loss_conflicts(config: Config) -> Iterator[str]:

@@ -29,6 +29,7 @@ KEYS = {
     "cutmix": "augmentation=cutmix",
     "dropout": "model=cnn model.dropout={0}",
     "pretrained": "model=transfer",
+    **dict.fromkeys(("normalize", "normalization", "standardize", "mean", "std"), "normalize=train"),
     "random_state": "seed={0}",
     "optimized_metric": "sweep.objective={0}",
     "hydra.sweeper.direction": "sweep.direction={0}",

@@ -144,6 +144,15 @@ RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
     "test": BOOLEAN,
     "output_dir": TEXT,
+    "normalize": optional(
+        Rule(
+            words="train, {mean: [0.5], std: [0.25]}",
+            allows=lambda v: v == "train" or (isinstance(v, Mapping) and {*v} == {"mean", "std"}),
+            options=["train"],
+        )
+    ),
+    "normalize.mean": list_of(ANY_NUMBER, "a list of numbers, one for all channels or one each", least=1),
+    "normalize.std": list_of(POSITIVE, "a list of numbers > 0, one for all channels or one each", least=1),
     "lr_multipliers": optional(
         Rule(words="patterns with a factor each, as {head.*: 10}", allows=lambda v: isinstance(v, Mapping) and bool(v))
     ),

@@ -105,7 +105,7 @@ def export(
                 write_network(form, predictor, opened, folder, calibration=images)
                 for module in (decode, decision):
                     shutil.copyfile(str(module.__file__), folder / f"{module.__name__.rpartition('.')[2]}.py")
-                if form == "safetensors" and uses_networks(opened.config["model"]):
+                if form == "safetensors" and uses_networks(opened.config):
                     shutil.copyfile(networks.__file__, folder / f"{NETWORKS}.py")
                 (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
                 (folder / "use.py").write_text(SCRIPTS[form], encoding="utf-8")

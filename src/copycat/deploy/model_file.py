@@ -54,9 +54,11 @@ def describe_model(predictor: Predictor, opened: Opened, form: str) -> dict[str,
     return description | {"network": _network(predictor, opened), "output": output}
 
 
-def uses_networks(node: Mapping[str, Any]) -> bool:
-    """Return whether a model's node names one of Copycat's networks."""
-    return any(current_name(target).startswith(NETWORKS_PREFIX) for target in find_targets(node))
+def uses_networks(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration's network is one of Copycat's, or stands behind its normalization."""
+    if config.get("normalize") is not None:
+        return True
+    return any(current_name(target).startswith(NETWORKS_PREFIX) for target in find_targets(config["model"]))
 
 
 def _network(predictor: Predictor, opened: Opened) -> Any:
@@ -70,7 +72,10 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
             )
     shape = [3, predictor.size, predictor.size]
     outputs = type(predictor.loss).out_features(len(predictor.classes))
-    return _with_local_networks(fill_sizes(node, image_shape=shape, outputs=outputs))
+    node = fill_sizes(node, image_shape=shape, outputs=outputs)
+    if (statistics := opened.config.get("normalize")) is not None:
+        node = {"_target_": f"{NETWORKS_PREFIX}{networks.normalized.__name__}", "network": node, **statistics}
+    return _with_local_networks(node)
 
 
 def _with_local_networks(value: Any) -> Any:

@@ -108,6 +108,35 @@ class CNN(nn.Module):
         return logits
 
 
+class Normalization(nn.Module):
+    """Subtract a mean from each channel of an image, and divide it by a standard deviation.
+
+    Args:
+        mean: one number for all channels, or one each; saved with the weights, as `std` is.
+        std: likewise, above 0.
+
+    Shapes: [B, C, H, W] float -> the same.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Create the layer."""
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized images."""
+        return (x - self.mean) / self.std
+
+
+def normalized(network: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> nn.Sequential:
+    """Return a network behind a layer that normalizes its images."""
+    return nn.Sequential(OrderedDict(normalization=Normalization(mean=mean, std=std), network=network))
+
+
 class BagOfColors(nn.Module):
     """Average a learned weight of each pixel's color: an embedding bag over quantized pixels.
 

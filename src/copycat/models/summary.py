@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
+from copycat.models.networks import Normalization
+
 BATCH = 2  # number of images in the traced batch, which shapes show as B
 
 HEADER = ("layer", "input", "output", "parameters")
@@ -27,7 +29,7 @@ def network_kind(network: nn.Module, *, loss: str) -> str:
     if any(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in leaves):
         return "convolutional network"
     linear = [m for m in leaves if isinstance(m, nn.Linear)]
-    if not linear or not all(isinstance(m, (nn.Linear, nn.Flatten, *ACTIVATIONS)) for m in leaves):
+    if not linear or not all(isinstance(m, (nn.Linear, nn.Flatten, Normalization, *ACTIVATIONS)) for m in leaves):
         return type(network).__name__
     if len(linear) == 1:
         return "linear regression" if loss == "MSE" else "logistic regression"

@@ -6,14 +6,15 @@ from typing import Any
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.schedule_lengths import FILLED_KEYS
 
-CLASS_WEIGHTS = "loss.class_weights"
+CLASS_WEIGHTS, STATISTICS = "loss.class_weights", ("normalize.mean", "normalize.std")
 
 
 def with_requested_values(config: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration by dotted key that is equal for all folds of a request.
 
-    Balanced class weights and the lengths of a schedule in steps are recorded as numbers, which follow from the
-    training images and so differ between folds. They are replaced by the override that set them.
+    Balanced class weights, statistics of the training images and the lengths of a schedule in steps are recorded as
+    numbers, which follow from the training images and so differ between folds. They are replaced by the override that
+    set them.
 
     Args:
         config: nested or by dotted key.
@@ -26,8 +27,7 @@ def with_requested_values(config: Mapping[str, Any], request: Mapping[str, Any])
 
 def _keys_by_images(flat: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys whose recorded values may follow from the training images."""
-    if isinstance(flat.get(CLASS_WEIGHTS), list):
-        yield CLASS_WEIGHTS
+    yield from (key for key in (CLASS_WEIGHTS, *STATISTICS) if isinstance(flat.get(key), list))
     if flat.get("scheduler.interval") == "step":
         yield from (key for key in flat if key.startswith("scheduler.") and key.rpartition(".")[2] in FILLED_KEYS)
 

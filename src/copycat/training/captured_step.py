@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from copycat.models import losses
+from copycat.models.networks import Normalization
 from copycat.training.replay import Replay, make_replay
 from copycat.training.seeds import KNOWN_MODULES, RANDOM_LAYERS
 
@@ -33,7 +34,7 @@ def is_capturable(network: nn.Module, loss: nn.Module, *, known_module: str = LO
     modules = list(network.modules())
     is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, known_module)) for module in modules)
     is_random = any(isinstance(module, RANDOM_LAYERS) for module in modules)
-    has_buffers = any(True for _ in network.buffers())
+    has_buffers = any(True for m in modules if not isinstance(m, Normalization) for _ in m.buffers(recurse=False))
     is_observed = has_hooks(network) or has_hooks(loss) or any("forward" in vars(module) for module in modules)
     is_supported = type(loss).__module__ == LOSSES and all(p.is_contiguous() for p in network.parameters())
     return is_supported and is_known and not (is_random or has_buffers or is_observed)

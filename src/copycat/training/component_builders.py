@@ -17,6 +17,7 @@ from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
 from copycat.models.initialization import Initialization
 from copycat.models.network_input import to_input
+from copycat.models.networks import normalized
 from copycat.training.derived_settings import Config, resolve_loss, trains_in_float64
 from copycat.training.seeds import seed_everything
 
@@ -100,7 +101,12 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
         raise UserError(f"model: expected a state of tensors; got {extra[0]}, of get_extra_state. Use register_buffer.")
     if not type(network).__module__.startswith(("copycat.", "torch.")):
         _check_logits(network, image_shape, outputs)
-    return network
+    if (statistics := config.get("normalize")) is None:
+        return network
+    for name, values in statistics.items():
+        if len(values) not in (1, channels := image_shape[0]):
+            raise UserError(f"normalize.{name}: expected {channels} numbers, or one; got {len(values)}.")
+    return normalized(network, **statistics)
 
 
 def _check_logits(network: nn.Module, image_shape: Sequence[int], outputs: int) -> None:

@@ -9,6 +9,7 @@ from copycat.config.places import expand_home
 from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.suggestions import pluralize
 from copycat.config.targets import import_target
+from copycat.data.channel_statistics import measure_channels
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.image_source import ImageSource
 from copycat.models.added_metrics import AddedMetric
@@ -42,7 +43,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
 
     Paths become absolute, so that the run can be evaluated, rerun and resumed from any folder.
     """
-    filled = {name: dict(config[name]) for name in ("data", "model")}
+    filled: dict[str, Any] = {name: dict(config[name]) for name in ("data", "model")}
     if "shuffle" in filled["data"]:
         filled["data"]["shuffle"] = data.shuffle
     if isinstance(data.source, ImageSource) and "image_size" in filled["data"]:
@@ -59,6 +60,8 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
         loss["class_weights"] = data.balanced_class_weights("loss.class_weights")
     if data.sampler is not None:
         data.balanced_class_weights("data.sampler")  # refuses a part that lacks a class
+    if config.get("normalize") == "train":
+        filled["normalize"] = measure_channels(data.parts["train"].images)
     return {**config, **filled, "loss": loss}
 
 

@@ -47,6 +47,7 @@ JOBS: Mapping[str, Sequence[str]] = {
         *("model=logistic", "loss=focal", "data.sampler=balanced", "seed=1,2"),
         *("data.batch_size=5", "augmentation=light", "optimizer.lr=0.01"),
     ),
+    "normalized": ("model=shallow", "model.hidden=[3]", "normalize=train", "data.folds=2", "data.fold=0,1"),
     "weights": ("model=logistic", "loss.class_weights=[1.0,2.0],[1.0,0.5]", "optimizer.lr=0.01"),
     "classes": ("model=shallow", "model.hidden=[3]", "loss=cross_entropy", "optimizer.lr=0.01,0.1"),
     "initialization": ("model=shallow", "model.hidden=[3]", "initialization=default,he,xavier", "optimizer.lr=0.01"),

@@ -15,7 +15,7 @@ from copycat.config.dotted_keys import iterate_values
 
 HPARAM_GROUPS = (
     *("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler"),
-    *("lr_multipliers", "decay_bias_and_norm"),
+    *("normalize", "lr_multipliers", "decay_bias_and_norm"),
 )
 """Keys and groups whose keys are all hyper-parameters; of other groups, those of `HPARAM_KEYS` are."""
 HPARAM_KEYS = {

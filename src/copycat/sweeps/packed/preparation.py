@@ -115,6 +115,7 @@ class PackedTrial:
             "scheduler": {name: config["scheduler"].get(name) for name in fixed},
             "loss": {**config["loss"], "class_weights": class_weights is not None},
             "data": {**config["data"], "fold": None, "split_seed": None},
+            "normalize": config.get("normalize") is not None,
             "initialization": None,  # the weights are drawn already
             "seed": None,
         }
