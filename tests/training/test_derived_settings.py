@@ -211,16 +211,19 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
 # ----- the normalization of images
 
 
-def test_a_run_on_normalized_images_has_the_bits_of_a_hand_written_loop(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("64-true", torch.float64)])
+def test_a_run_on_normalized_images_has_the_bits_of_a_hand_written_loop(
+    precision: str, dtype: torch.dtype, tiny: Path, tmp_path: Path
+) -> None:
     words = ("model=shallow", "model.hidden=[3]", "normalize=train", "optimizer.lr=0.1", "trainer.max_epochs=30")
+    words = (*words, f"trainer.precision={precision}")
     outcome = train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
     words = (*words, "data=folder", f"data.root={tiny}", "data.image_size=8", "normalize=null")
     parts = build_components(compose_quickly(words).config)
     network, part = parts.classifier.network, parts.data.parts["train"]
-    pixels = part.images.float() / 255
-    mean, std = (
-        torch.tensor(read_config(outcome.folder)["normalize"][name])[:, None, None] for name in ("mean", "std")
-    )
+    pixels = part.images.to(dtype) / 255
+    statistics = read_config(outcome.folder)["normalize"]
+    mean, std = (torch.tensor(statistics[name], dtype=dtype)[:, None, None] for name in ("mean", "std"))
     torch.testing.assert_close(mean, pixels.mean((0, 2, 3), keepdim=True)[0])
     torch.testing.assert_close(std, pixels.std((0, 2, 3), correction=0, keepdim=True)[0])
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)

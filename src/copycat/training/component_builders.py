@@ -136,6 +136,8 @@ def initialize(network: nn.Module, config: Config, *, image_shape: Sequence[int]
     """
     if trains_in_float64(config):  # Lightning would convert weights that were rounded to float32
         network.double()
+        for name, values in (config.get("normalize") or {}).items():
+            network.get_buffer(f"normalization.{name}")[:, 0, 0] = torch.tensor(values, dtype=torch.float64)
     if (node := config.get("initialization")) is None:  # in runs of earlier versions
         return
     initialization = build_target("initialization", node)
