@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from copycat import read_runs
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed_in
 from copycat.deploy.ensemble import evaluate_ensemble
+from copycat.deploy.ensemble_members import varying_names
 from copycat.records.run_folder import read_manifest
 from tests.support.commands import call_copycat
 from tests.support.runs import QUIET, train_tiny
@@ -107,6 +109,11 @@ def test_seeds_on_the_folds_of_one_split_are_an_ensemble_that_is_cross_validated
     mean = [(a[0], (a[1] + b[1]) / 2) for a, b in zip(*seeds, strict=True)]
     assert read_accuracies(found["metrics"]) == {"": pytest.approx(compute_accuracy(mean))}
     assert read_accuracies(found["members"]) == {f"seed={s}": pytest.approx(compute_accuracy(seeds[s])) for s in (0, 1)}
+
+
+def test_members_are_named_by_values_as_they_are_typed() -> None:
+    configs: Sequence[Mapping[str, Any]] = [{"seed": 1, "normalize": None}, {"seed": 1, "normalize": "train"}]
+    assert varying_names(configs) == ["normalize=null", "normalize=train"]
 
 
 def test_runs_that_trained_on_each_other_s_validation_images_are_refused(

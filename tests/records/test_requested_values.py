@@ -17,9 +17,14 @@ def test_values_of_the_training_images_are_those_that_were_typed() -> None:
         "scheduler.max_lr": 0.1,
         "scheduler.milestones": "[0.5]",
         "data.fold": 0,
-        "normalize.mean": "experiment=mine normalize=train",
-        "normalize.std": "experiment=mine normalize=train",
+        "normalize": "train",
     }
+
+
+def test_statistics_of_an_experiment_are_those_of_its_name_and_of_what_was_typed_beside_it() -> None:
+    config = {"normalize": {"mean": [0.4], "std": [0.2]}}
+    words = ["normalize.mean=[0.4]", "experiment=mine"]
+    assert with_requested_values(config, {"overrides": words}) == {"normalize": "experiment=mine normalize.mean=[0.4]"}
 
 
 def test_values_that_no_image_decides_stay() -> None:

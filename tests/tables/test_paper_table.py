@@ -15,7 +15,7 @@ from copycat.records.run_folder import read_manifest
 from copycat.tables.paper_table import PaperCell, PaperRequest, make_paper_table
 from copycat.tables.run_table import read_run_rows
 from tests.support.commands import call_copycat
-from tests.support.run_folders import write_run
+from tests.support.run_folders import change_manifest, write_run
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -211,6 +211,14 @@ def test_an_option_without_keys_is_shown_as_typed(tmp_path: Path) -> None:
         manifest["request"]["overrides"] = [f"callbacks={option}"]
         (tmp_path / name / "run.json").write_text(json.dumps(manifest))
     assert set(cells_of(tmp_path, "val/loss")) == {("none",), ("default",)}
+
+
+def test_statistics_of_an_experiment_are_not_taken_for_the_default(tmp_path: Path) -> None:
+    write_configured(tmp_path / "a", {"normalize": {"mean": [0.5], "std": [0.2]}}, loss=0.5)
+    write_configured(tmp_path / "b", {"normalize": None}, loss=0.25)
+    words = ["experiment=mine"]
+    change_manifest(tmp_path / "a", lambda manifest: manifest["request"].update(overrides=words))
+    assert set(cells_of(tmp_path, "val/loss")) == {("experiment=mine",), ("null",)}
 
 
 def test_copies_and_runs_that_did_not_complete_are_left_out(tmp_path: Path) -> None:

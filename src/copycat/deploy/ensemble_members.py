@@ -8,6 +8,7 @@ import numpy as np
 
 from copycat.config.dotted_keys import iterate_values
 from copycat.config.errors import UserError
+from copycat.config.printable import printable
 from copycat.config.suggestions import format_value, one_of, pluralize
 from copycat.deploy.calibration_rows import pool_rechecks
 from copycat.deploy.evaluation import Evaluation, recorded_evaluation
@@ -114,7 +115,7 @@ def _divided_images(run: Opened) -> set[tuple[str, str, str]]:
 
 def varying_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name each configuration by the keys that vary."""
-    flat = [{key: repr(value) for key, value in iterate_values(config)} for config in configs]
+    flat = [{key: printable(value) for key, value in iterate_values(config)} for config in configs]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in FOLD_KEYS]
     varying = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [" ".join(f"{key}={one[key]}" for key in varying if key in one) for one in flat]
