@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.inspection.network import inspect_network
+from copycat.models.networks import Normalized
 from copycat.models.summary import BATCH, describe_network, network_kind
 from tests.support.commands import run_copycat
 
@@ -109,6 +110,7 @@ def test_a_network_of_one_s_own_is_not_taken_for_the_lecture_s() -> None:
             return logits
 
     assert network_kind(Mine(), loss="BCE") == "Mine"
+    assert network_kind(Normalized(Mine(), mean=[0.5], std=[0.2]), loss="BCE") == "Mine"
     assert network_kind(nn.Linear(4, 1), loss="BCE") == "logistic regression"
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from copycat.models.losses import BCE, MSE, BCEWithLogits, CrossEntropy, Focal, Loss
-from copycat.models.networks import normalized
+from copycat.models.networks import Normalized
 from copycat.training.captured_step import CapturedStep, is_capturable
 
 
@@ -24,7 +24,7 @@ def build_layers(out: int) -> nn.Module:
 
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
     "logistic": lambda out: nn.Sequential(nn.Flatten(), nn.Linear(192, out)),
-    "normalized": lambda out: normalized(nn.Sequential(nn.Flatten(), nn.Linear(192, out)), mean=[0.5], std=[0.2]),
+    "normalized": lambda out: Normalized(nn.Sequential(nn.Flatten(), nn.Linear(192, out)), mean=[0.5], std=[0.2]),
     "layers": build_layers,
     "convolutions": build_convolutions,
 }

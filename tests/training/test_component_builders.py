@@ -1,5 +1,7 @@
 """Components are built from nodes that were checked, and from no others."""
 
+from collections import OrderedDict
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 from copycat.config.compose import compose
 from copycat.config.errors import UserError
 from copycat.models.losses import BCE, CrossEntropy, Loss
-from copycat.training.component_builders import build_loss, build_network
+from copycat.models.networks import Normalized
+from copycat.training.component_builders import build_loss, build_network, initialize
 from copycat.training.components import build_components
 
 
@@ -78,6 +81,16 @@ def test_the_check_of_logits_changes_neither_modes_nor_random_numbers() -> None:
     same = Returns(form="logits", in_features=48, out_features=1)
     assert torch.equal(torch.get_rng_state(), get_state_after(5))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), same.parameters(), strict=True))
+
+
+def test_an_initialization_keeps_a_pretrained_backbone_behind_a_normalization() -> None:
+    own = nn.Sequential(OrderedDict(backbone=nn.Linear(4, 4), head=nn.Linear(4, 1)))
+    before = deepcopy(own)
+    node = {"_target_": "copycat.models.initialization.Zeros"}
+    config = {"trainer": {}, "initialization": node, "seed": 5}
+    initialize(Normalized(own, mean=[0.5], std=[0.2]), config, image_shape=(1, 2, 2))
+    assert torch.equal(own.backbone.weight, before.backbone.weight)
+    assert not own.head.weight.any()
 
 
 def get_state_after(seed: int) -> Tensor:

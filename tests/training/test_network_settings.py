@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from copycat.config.errors import UserError
+from copycat.models import networks
 from copycat.models.compiled_network import find_missing_compiler
 from copycat.records.run_folder import read_manifest
 from copycat.records.run_loader import open_recorded, open_run
 from copycat.reruns.comparison import compare
 from copycat.reruns.rerun import rerun
+from copycat.training.network_settings import apply_network_settings
 from copycat.training.resume import resume
 from copycat.training.train import RunResult
 from tests.support.killed_runs import assert_same_folders, kill_run, train_killable
@@ -115,12 +118,19 @@ def test_more_networks_than_torch_keeps_are_compiled_each_as_alone(tiny: Path, t
     assert found == [digest(2, COMPILED), digest(3, COMPILED)]
 
 
+@pytest.mark.parametrize("normalize", ["null", "train"])
 @pytest.mark.parametrize("setting", [CHANNELS_LAST, CHECKPOINTS])
-def test_a_setting_without_effect_is_refused(setting: str, tiny: Path, tmp_path: Path) -> None:
-    words = ("model=shallow", setting)
+def test_a_setting_without_effect_is_refused(setting: str, normalize: str, tiny: Path, tmp_path: Path) -> None:
+    words = ("model=shallow", setting, f"normalize={normalize}")
     with pytest.raises(UserError, match=rf"^{re.escape(setting)}: expected .* got MLP, .* Type {setting[:-4]}false\.$"):
         train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_blocks_of_a_normalized_network_are_those_of_the_network_itself() -> None:
+    cnn = networks.CNN(image_shape=(3, 8, 8), channels=[4, 8], out_features=1, activation=nn.ReLU, dropout=0)
+    apply_network_settings(networks.Normalized(cnn, mean=[0.5], std=[0.2]), {"activation_checkpointing": True})
+    assert [name for name, module in cnn.named_modules() if "forward" in vars(module)] == ["features"]
 
 
 def test_a_machine_without_a_compiler_is_told_before_there_is_a_folder(

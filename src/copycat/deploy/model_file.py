@@ -74,7 +74,7 @@ def _network(predictor: Predictor, opened: Opened) -> Any:
     outputs = type(predictor.loss).out_features(len(predictor.classes))
     node = fill_sizes(node, image_shape=shape, outputs=outputs)
     if (statistics := opened.config.get("normalize")) is not None:
-        node = {"_target_": f"{NETWORKS_PREFIX}{networks.normalized.__name__}", "network": node, **statistics}
+        node = {"_target_": f"{NETWORKS_PREFIX}{networks.Normalized.__name__}", "network": node, **statistics}
     return _with_local_networks(node)
 
 

@@ -132,9 +132,27 @@ class Normalization(nn.Module):
         return (x - self.mean) / self.std
 
 
-def normalized(network: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> nn.Sequential:
-    """Return a network behind a layer that normalizes its images."""
-    return nn.Sequential(OrderedDict(normalization=Normalization(mean=mean, std=std), network=network))
+class Normalized(nn.Module):
+    """Apply a network behind a layer that normalizes its images.
+
+    Shapes: [B, C, H, W] float -> those of the network.
+    """
+
+    def __init__(self, network: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Create the layer."""
+        super().__init__()
+        self.normalization = Normalization(mean=mean, std=std)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch."""
+        logits: Tensor = self.network(self.normalization(x))
+        return logits
+
+
+def inner_network(network: nn.Module) -> nn.Module:
+    """Return the network that a normalized one applies; any other itself."""
+    return network.network if isinstance(network, Normalized) else network
 
 
 class BagOfColors(nn.Module):

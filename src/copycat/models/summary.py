@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.utils.flop_counter import FlopCounterMode
 
-from copycat.models.networks import Normalization
+from copycat.models.networks import Normalization, inner_network
 
 BATCH = 2  # number of images in the traced batch, which shapes show as B
 
@@ -30,7 +30,7 @@ def network_kind(network: nn.Module, *, loss: str) -> str:
         return "convolutional network"
     linear = [m for m in leaves if isinstance(m, nn.Linear)]
     if not linear or not all(isinstance(m, (nn.Linear, nn.Flatten, Normalization, *ACTIVATIONS)) for m in leaves):
-        return type(network).__name__
+        return type(inner_network(network)).__name__
     if len(linear) == 1:
         return "linear regression" if loss == "MSE" else "logistic regression"
     hidden = len(linear) - 1

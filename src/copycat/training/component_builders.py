@@ -17,7 +17,7 @@ from copycat.data.augmentation.transforms import Augmentation, Mixing
 from copycat.models import losses
 from copycat.models.initialization import Initialization
 from copycat.models.network_input import to_input
-from copycat.models.networks import normalized
+from copycat.models.networks import Normalized, inner_network
 from copycat.training.derived_settings import Config, resolve_loss, trains_in_float64
 from copycat.training.seeds import seed_everything
 
@@ -106,7 +106,7 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
     for name, values in statistics.items():
         if len(values) not in (1, channels := image_shape[0]):
             raise UserError(f"normalize.{name}: expected {channels} numbers, or one; got {len(values)}.")
-    return normalized(network, **statistics)
+    return Normalized(network, **statistics)
 
 
 def _check_logits(network: nn.Module, image_shape: Sequence[int], outputs: int) -> None:
@@ -143,7 +143,7 @@ def initialize(network: nn.Module, config: Config, *, image_shape: Sequence[int]
     initialization = build_target("initialization", node)
     if not isinstance(initialization, Initialization):
         raise UserError(f"initialization._target_: expected an Initialization; got {node['_target_']!r}.")
-    initialization(network, seed=config["seed"], image_shape=image_shape)
+    initialization(inner_network(network), seed=config["seed"], image_shape=image_shape)
 
 
 def fill_sizes(node: Config, *, image_shape: Sequence[int], outputs: int) -> dict[str, Any]:

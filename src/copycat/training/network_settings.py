@@ -7,6 +7,7 @@ from copycat.config.errors import UserError
 from copycat.models.activation_checkpointing import checkpoint_activations
 from copycat.models.compiled_network import find_missing_compiler
 from copycat.models.memory_format import use_channels_last
+from copycat.models.networks import inner_network
 from copycat.models.transfer import Transfer
 from copycat.training.derived_settings import Config
 from copycat.training.lightning_internals import choose_device
@@ -18,13 +19,14 @@ def apply_network_settings(network: nn.Module, trainer: Config) -> None:
     Raises:
         UserError: where a setting would have no effect, or this machine lacks what it needs.
     """
-    name = type(network).__name__
+    inner = inner_network(network)
+    name = type(inner).__name__
     if trainer.get("channels_last") and not use_channels_last(network):
         raise UserError(
             f"trainer.channels_last=true: expected a network that trains convolutions of images; got {name}, which has"
             " none. Type trainer.channels_last=false."
         )
-    if trainer.get("activation_checkpointing") and not checkpoint_activations(network):
+    if trainer.get("activation_checkpointing") and not checkpoint_activations(inner):
         raise UserError(
             "trainer.activation_checkpointing=true: expected a network of blocks, each of several layers; got"
             f" {name}, which has none. Type trainer.activation_checkpointing=false."

@@ -13,6 +13,7 @@ from copycat.data.loaders import MemoryLoader
 from copycat.inspection.callbacks.inspector import Inspector, Measurer
 from copycat.inspection.callbacks.layer_statistics import Statistics
 from copycat.inspection.callbacks.progress_bar import ProgressBar
+from copycat.models.networks import inner_network
 from copycat.sweeps.packed.stackability import why_not_stackable
 from copycat.training.best_checkpoint import BestCheckpoint
 from copycat.training.captured_step import LOSSES, has_hooks
@@ -120,7 +121,7 @@ def _check_parts(parts: RunComponents) -> str | None:
     if not list(network.parameters()):
         return "a network without parameters"
     if has_hooks(network):  # which see, or change, the numbers of one network
-        return f"{type(network).__name__} has hooks"
+        return f"{type(inner_network(network)).__name__} has hooks"
     modules = [*network.modules(), parts.classifier.loss]
     is_known = all(type(module).__module__.startswith((*KNOWN_MODULES, LOSSES)) for module in modules)
     return None if is_known else why_not_stackable(parts)

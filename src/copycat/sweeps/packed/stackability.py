@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from copycat.config.suggestions import first_line
+from copycat.models.networks import inner_network
 from copycat.sweeps.packed.autotune import time_steps
 from copycat.training.captured_step import LOSSES
 from copycat.training.components import RunComponents
@@ -15,7 +16,7 @@ from copycat.training.components import RunComponents
 
 def why_not_stackable(parts: RunComponents) -> str | None:
     """Return why two copies of a network and its loss cannot be stacked, by trying a step; None if they can."""
-    name = type(parts.classifier.network).__name__
+    name = type(inner_network(parts.classifier.network)).__name__
     if type(parts.classifier.loss).__module__ != LOSSES:
         name += f" with {type(parts.classifier.loss).__name__}"
     try:
