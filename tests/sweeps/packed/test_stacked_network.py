@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from copycat.data.sources.cats import Cats
 from copycat.models.losses import BCE
+from copycat.models.networks import Normalized
 from copycat.sweeps.packed.looped_network import LoopedNetwork
 from copycat.sweeps.packed.optimizer import ELEMENTWISE, JointOptimizer, Trainable
 from copycat.sweeps.packed.stacked_network import StackedNetwork, clip_gradients
@@ -138,6 +140,29 @@ def test_batch_norm_and_dropout_are_separate_per_trial(network_kind: type[Stacke
     for one, other in zip(alone, packed, strict=True):
         for name, tensor in one.state_dict().items():
             assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-5, atol=1e-6), name
+
+
+class LargestOutput(TorchDispatchMode):
+    """Keep the greatest number of values that an operation returned."""
+
+    values = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **kwargs or {})
+        self.values = max(self.values, output.numel() if isinstance(output, Tensor) else 0)
+        return output
+
+
+@pytest.mark.parametrize(("stds", "batches"), [((0.2, 0.2), 1), ((0.2, 0.3), 2)])
+def test_trials_that_normalize_alike_share_the_normalized_batch(stds: Sequence[float], batches: int) -> None:
+    image, label = torch.rand(16, 3, 4, 4), torch.arange(16) % 2
+    networks = [Normalized(two_layers(place), mean=[0.5], std=[std]) for place, std in enumerate(stds)]
+    alone = [BCE()(network(image), label).item() for network in networks]
+    stack = StackedNetwork(networks, [BCE() for _ in networks], device=torch.device("cpu"))
+    with LargestOutput() as largest:
+        losses, _ = stack(image, label, shared=True)
+    assert losses.tolist() == pytest.approx(alone)
+    assert largest.values == batches * image.numel()
 
 
 def test_where_a_trial_is_unstable_its_rows_in_another_order_drift_as_far(cats_folder: Path) -> None:

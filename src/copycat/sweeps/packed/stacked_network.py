@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from copycat.models.losses import Loss
+from copycat.models.networks import Normalization
 from copycat.sweeps.packed import stacked_layers
 from copycat.sweeps.packed.parameter_location import ParameterLocation
 from copycat.sweeps.packed.stacked_layers import RandomStreams, replace_layers
@@ -72,6 +73,9 @@ class StackedNetwork:
             n: tensor.detach() for n, tensor in (*parameters.items(), *buffers.items()) if n not in trained
         }
         """Frozen parameters and buffers, [trials, …] each."""
+        statistics = [n for n, m in self.networks[0].named_modules() if isinstance(m, Normalization)]
+        self._shared = {n for n, t in self.frozen.items() if n.rpartition(".")[0] in statistics and (t == t[0]).all()}
+        """Names of the statistics of images that all trials normalize alike, so that they still share a batch."""
         for name, tensor in (*self.parameters.items(), *self.frozen.items()):
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
@@ -115,10 +119,12 @@ class StackedNetwork:
         A shared batch has images [B, …] and labels [B] for all trials, another one [trials, B, …] and [trials, B].
         """
         each = None if shared else 0
-        dims = (0, 0, None if self.weights is None else 0, 0, each, each)
+        frozen = {name: tensor[0] if name in self._shared else tensor for name, tensor in self.frozen.items()}
+        frozen_dims = {name: None if name in self._shared else 0 for name in frozen}
+        dims = (0, frozen_dims, None if self.weights is None else 0, 0, each, each)
         run = vmap(self._run_trial, in_dims=dims, randomness="error")
         losses_and_logits: tuple[Tensor, Tensor] = run(
-            self.parameters, self.frozen, self.weights, self.streams.places, image, label
+            self.parameters, frozen, self.weights, self.streams.places, image, label
         )
         return losses_and_logits
 
