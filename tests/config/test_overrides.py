@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from copycat.config.overrides import parse_plain
+from copycat.config.overrides import as_words, parse_plain
+from tests.support.runs import compose_quickly
 
 NUMBERS = [
     *(repr(float(value)) for value in 10 ** np.random.default_rng(0).uniform(-12, 12, 40)),
@@ -33,3 +34,9 @@ def test_a_word_is_parsed_as_by_hydras_grammar(key: str, value: str) -> None:
 )
 def test_another_override_is_left_to_the_grammar(word: str) -> None:
     assert parse_plain(word) is None
+
+
+def test_a_mapping_of_python_is_typed_as_on_the_command_line() -> None:
+    keys = {"normalize": {"mean": [0.5], "std": [0.25]}, "lr_multipliers": {"layers.0.*": 0.1}}
+    config = compose_quickly(as_words(["optimizer=adam"], keys)).config
+    assert {key: config[key] for key in keys} == keys

@@ -224,4 +224,4 @@ def as_words(overrides: Sequence[str], keys: Mapping[str, Any] = {}) -> list[str
 
 
 def _as_word(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return format_value(value) if value is None or isinstance(value, (bool, list, dict)) else str(value)
