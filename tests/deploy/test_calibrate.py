@@ -20,6 +20,7 @@ from copycat.inspection.reports.run_page import make_run_page
 from copycat.training.components import build_data
 from tests.support.calibration import OVERFITTED, read_calibration_file, read_recorded, write_hard_images
 from tests.support.commands import call_copycat, run_copycat
+from tests.support.run_folders import change_config
 from tests.support.runs import QUIET, train_tiny
 
 
@@ -189,6 +190,14 @@ def test_a_run_on_all_images_is_calibrated_by_the_folds_of_its_configuration(
     assert (found["runs"], found["fitted_on"], found["images"]) == ([str(folder)], "out of fold", 100)
     call_copycat("calibrate", folder, "--out-of-fold", status=2)
     assert "expected a run of a sweep of folds" in capsys.readouterr().err
+
+
+def test_folds_without_the_normalization_of_a_run_do_not_calibrate_it(
+    folder: Path, folds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(folder, lambda config: config.update(normalize={"mean": [0.5], "std": [0.2]}))
+    call_copycat("calibrate", folder, "--out-of-fold", folds, status=2)
+    assert "where normalize differ." in capsys.readouterr().err
 
 
 def test_a_table_says_that_validation_images_may_have_chosen_before(

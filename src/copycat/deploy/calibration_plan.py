@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from copycat.config.added_keys import ADDED_DEFAULTS
 from copycat.config.errors import UserError
 from copycat.config.suggestions import format_value, one_of
 from copycat.deploy.arguments import DIVISION_KEYS, find_completed, open_completed
@@ -22,8 +23,11 @@ from copycat.records.run_loader import Opened, open_run
 from copycat.records.trial_file import FILE as TRIAL
 
 How = Literal["validation", "half", "out of fold"]
-RECIPE = ("model", "loss", "initialization", "optimizer", "scheduler", "augmentation", "trainer", "data")
-"""Groups that a run must share with the folds whose predictions calibrate it."""
+RECIPE = (
+    *("model", "loss", "initialization", "optimizer", "scheduler", "augmentation", "trainer", "data"),
+    *("normalize", "lr_multipliers", "decay_bias_and_norm"),
+)
+"""Keys and groups that a run must share with the folds whose predictions calibrate it."""
 
 DIVISION = ("trainer.threads", *DIVISION_KEYS)
 """Keys in which they may differ."""
@@ -152,7 +156,9 @@ def _same_recipe(run: Opened, sweep: Path) -> Folds:
 
 
 def _recipe(run: Opened) -> Mapping[str, Any]:
-    config = with_requested_values(run.config, run.manifest["request"])
+    config = {**ADDED_DEFAULTS, **with_requested_values(run.config, run.manifest["request"])}
     return {
-        key: repr(value) for key, value in config.items() if key.partition(".")[0] in RECIPE and key not in DIVISION
+        key: repr(value)
+        for key, value in config.items()
+        if key.partition(".")[0] in RECIPE and key not in DIVISION and value is not None
     }
