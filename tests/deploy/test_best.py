@@ -4,13 +4,15 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from copycat.deploy.best_result import BestResult, clustered_interval, read_result
+from copycat.deploy.best_text import configuration_yaml
 from copycat.records.calibration_file import read_calibration
 from copycat.records.run_folder import read_manifest
 from copycat.sweeps.budget import SweepBudget
@@ -20,6 +22,7 @@ from copycat.tables.statistics import wilson_interval
 from tests.support.commands import call_copycat
 from tests.support.images import write_image_folder
 from tests.support.portfolio import write_portfolio
+from tests.support.runs import compose_quickly
 
 FUSSY_LOSS = """from copycat.models.losses import BCE
 from torch import Tensor
@@ -269,3 +272,9 @@ def test_images_of_one_group_count_as_fewer() -> None:
     assert clustered_interval(np.ones(20, dtype=bool), [str(index // 4) for index in range(20)]) == wilson_interval(
         1, 5
     )
+
+
+def test_the_printed_configuration_has_the_statistics_of_normalized_images() -> None:
+    config = compose_quickly(["normalize={mean:[0.5],std:[0.2]}"]).config
+    result = cast(BestResult, SimpleNamespace(run=SimpleNamespace(config=config)))
+    assert configuration_yaml(result).startswith("normalize:\n  mean: [0.5]\n  std: [0.2]\n")

@@ -21,7 +21,7 @@ from copycat.tables.statistics import format_number, wilson_interval
 NESTED = "nested cross-validation"
 MAX_NAMED = 5
 """Suspect labels that a line names, at most."""
-PRINTED_NODES = ("model", "loss", "optimizer", "scheduler", "augmentation", "lr_multipliers", "seed")
+PRINTED_NODES = ("normalize", "model", "loss", "optimizer", "scheduler", "augmentation", "lr_multipliers", "seed")
 PRINTED_KEYS = {"trainer": ("max_epochs",), "data": ("image_size", "fit", "batch_size")}
 """Nodes, and keys of others, of the configuration that is printed; the run's config.yaml has all."""
 
