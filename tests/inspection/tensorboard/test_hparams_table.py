@@ -68,6 +68,15 @@ def test_a_trial_has_each_key_once_under_a_name_that_tells_options_apart() -> No
     assert "model.activation" not in found
 
 
+def test_a_trial_has_the_normalization_that_was_typed_not_the_statistics_of_its_fold() -> None:
+    config = {"normalize": {"mean": [0.5], "std": [0.2]}}
+    assert select_hparams(config, {"normalize": "train"}) == {"normalize": "train"}
+    assert select_hparams(config, {"normalize": config["normalize"]}) == {
+        "normalize.mean": "[0.5]",
+        "normalize.std": "[0.2]",
+    }
+
+
 def test_keys_may_be_numbers_as_in_a_schedule_by_epoch() -> None:
     config = {"model": {"_target_": "mine.Net", "rates": {0: 0.1, 5: None}, "open": {}}}
     assert select_hparams(config, {}) == {"model": "Net", "model.rates.0": 0.1}

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from copycat.config.dotted_keys import iterate_values
+from copycat.records.requested_values import STATISTICS
 
 HPARAM_GROUPS = (
     *("seed", "model", "initialization", "augmentation", "loss", "optimizer", "scheduler"),
@@ -30,10 +31,13 @@ STATUS = {"success": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 def select_hparams(config: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Value]:
     """Return the hyper-parameters of a run's configuration by dotted key, and those that its sweep varies.
 
-    A varied option is shown by its name where its class is that of other options too: `model` is `shallow`.
+    A varied option is shown by its name where its class is that of other options too: `model` is `shallow`. So is
+    `normalize=train`, instead of the statistics that it is in this run.
     """
     keys, typed = HPARAM_KEYS | varied.keys(), dict(_list_values(varied))
     chosen = {key: v for key, v in _list_values(config) if key in keys or key.partition(".")[0] in HPARAM_GROUPS}
+    if "normalize" in typed:
+        chosen = {key: v for key, v in chosen.items() if key not in STATISTICS} | {"normalize": typed["normalize"]}
     # the model holds the option of the group `activation` once more, where it uses it
     named = {key.removeprefix("model.") if key.startswith("model.activation") else key: v for key, v in chosen.items()}
     return {key: _differing_name(value, typed.get(key, value)) for key, value in named.items()}
