@@ -279,7 +279,7 @@ NO_TORCH = {
     "train normalize=true": r"normalize: expected train, {mean: \[0.5\], std: \[0.25\]}, or null; got true",
     "train normalize={mean:[0.5]}": r"or null; got {mean: \[0.5\]}",
     "train normalize={mean:[0.5],std:[0]}": r"normalize.std: expected a list of numbers > 0, one .* got \[0\]",
-    "train normalize=train model=bag_of_colors": r"expected null, as BagOfColors takes pixels in \[0, 1\]; got 'train'",
+    "train normalize=train model=bag_of_colors": r"expected null, as BagOfColors .* got 'train'\. Type normalize=null",
     "train data.standardize=true": "Did you mean normalize=train?",
     "train data.sampler=balanced data.shuffle=false": "expected data.shuffle=true or null, .* got false",
     "train data.sampler=balanced loss.class_weights=balanced": "would correct the imbalance twice. Type loss.class_w",

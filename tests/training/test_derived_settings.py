@@ -237,5 +237,5 @@ def test_a_run_on_normalized_images_has_the_bits_of_a_hand_written_loop(
 
 
 def test_a_mean_for_each_channel_is_one_per_channel() -> None:
-    with pytest.raises(UserError, match=r"^normalize\.std: expected 3 numbers, or one; got 2\.$"):
+    with pytest.raises(UserError, match=r"^normalize\.std: expected 3 numbers, or one; got 2\. Type normalize=train\."):
         derive("data=drawn", "data.train=8", "normalize={mean:[0.5],std:[0.2,0.3]}")

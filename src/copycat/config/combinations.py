@@ -215,7 +215,8 @@ def _find_input_conflicts(config: Config) -> Iterator[str]:
     target, normalize = config["model"]["_target_"], config.get("normalize")
     if normalize is not None and is_option(target, "model", *MODELS_OF_PIXELS):
         name = target.rpartition(".")[2]
-        yield f"normalize: expected null, as {name} takes pixels in [0, 1]; got {format_value(normalize)}."
+        got = f"got {format_value(normalize)}. Type normalize=null."
+        yield f"normalize: expected null, as {name} takes pixels in [0, 1]; {got}"
 
 
 def _find_loss_conflicts(config: Config) -> Iterator[str]:

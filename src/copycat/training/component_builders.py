@@ -105,7 +105,9 @@ def build_network(config: Config, *, image_shape: tuple[int, ...], classes: int)
         return network
     for name, values in statistics.items():
         if len(values) not in (1, channels := image_shape[0]):
-            raise UserError(f"normalize.{name}: expected {channels} numbers, or one; got {len(values)}.")
+            raise UserError(
+                f"normalize.{name}: expected {channels} numbers, or one; got {len(values)}. Type normalize=train."
+            )
     return Normalized(network, **statistics)
 
 
