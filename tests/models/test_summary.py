@@ -90,6 +90,12 @@ def test_the_page_begins_with_which_of_the_four_kinds_it_is(model: str, expected
     assert text.splitlines()[0] == f"{expected}: B × 30 -> B × 1"
 
 
+@pytest.mark.parametrize("normalize", ["train", "{mean:[0.5,0.4,0.3],std:[0.2]}"])
+def test_layers_of_a_normalized_network_have_the_names_that_training_gives_them(normalize: str) -> None:
+    rows = parse_layer_rows(render_summary("model=logistic", "model.in_features=30", f"normalize={normalize}"))
+    assert [row[0] for row in rows] == ["normalization Normalization", "network.layers.0 Linear"]
+
+
 def test_other_networks_have_kinds_too(birds: Path) -> None:
     data = ["data=folder", f"data.root={birds}", "data.image_size=8"]
     assert render_summary("model=cnn", "model.image_shape=[3,8,8]").startswith(

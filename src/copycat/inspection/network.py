@@ -31,8 +31,10 @@ def inspect_network(config: Config) -> str:
         data = build_data(fill_image_size(config)["data"], seed=config["seed"])
         shape, classes = data.image_shape, len(data.classes)
     loss = resolve_loss(config["loss"], classes=classes)["_target_"].rpartition(".")[2]
-    normalize = {"mean": [0.0], "std": [1.0]} if config.get("normalize") == "train" else config.get("normalize")
-    config = {**config, "normalize": None if len(shape) == 1 else normalize}  # flat images have no channels
+    statistics = config.get("normalize")
+    if statistics is not None and len(shape) == 1:
+        shape, statistics = (1, 1, *shape), "train"  # the channels are unknown, but not the names of the layers
+    config = {**config, "normalize": {"mean": [0.0], "std": [1.0]} if statistics == "train" else statistics}
     with torch.device("meta"):  # for what forward makes too, such as positions
         network = build_network(config, image_shape=shape, classes=classes)
         return describe_network(network, torch.empty(BATCH, *shape), loss=loss)
