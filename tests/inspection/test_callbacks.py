@@ -70,6 +70,11 @@ def test_every_kind_of_record_is_there(full: RunResult) -> None:
     assert (full.folder / "tensorboard" / "projector_config.pbtxt").exists()
 
 
+def test_the_first_layer_of_a_normalized_network_is_drawn(tiny: Path, tmp_path: Path) -> None:
+    outcome = train_tiny("model=logistic", "normalize=train", "trainer.max_epochs=1", data=tiny, at=tmp_path)
+    assert "weights/first_layer" in load_run_events(outcome.folder).Tags()["images"]
+
+
 def test_a_run_has_the_bits_of_one_that_nothing_looks_at(full: RunResult, tiny: Path, tmp_path: Path) -> None:
     plain = train_tiny(*WORDS, "callbacks=none", "logger=none", "augmentation=light", data=tiny, at=tmp_path)
     assert_same_bits(full.folder, plain.folder, ("metrics.csv", "weights.safetensors", "predictions.csv"))
