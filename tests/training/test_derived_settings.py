@@ -215,12 +215,11 @@ def test_a_run_on_a_relative_root_is_used_from_any_folder(
 def test_a_run_on_normalized_images_has_the_bits_of_a_hand_written_loop(
     precision: str, dtype: torch.dtype, tiny: Path, tmp_path: Path
 ) -> None:
-    words = ("model=shallow", "model.hidden=[3]", "normalize=train", "optimizer.lr=0.1", "trainer.max_epochs=30")
-    words = (*words, f"trainer.precision={precision}")
-    outcome = train_tiny(*words, *QUIET, data=tiny, at=tmp_path)
-    words = (*words, "data=folder", f"data.root={tiny}", "data.image_size=8", "normalize=null")
-    parts = build_components(compose_quickly(words).config)
+    words = ["model=shallow", "model.hidden=[3]", "optimizer.lr=0.1", f"trainer.precision={precision}"]
+    outcome = train_tiny(*words, *QUIET, "normalize=train", "trainer.max_epochs=30", data=tiny, at=tmp_path)
+    parts = build_components(compose_quickly([*words, "data=folder", f"data.root={tiny}", "data.image_size=8"]).config)
     network, part = parts.classifier.network, parts.data.parts["train"]
+    assert isinstance(part.images, torch.Tensor)
     pixels = part.images.to(dtype) / 255
     statistics = read_config(outcome.folder)["normalize"]
     mean, std = (torch.tensor(statistics[name], dtype=dtype)[:, None, None] for name in ("mean", "std"))

@@ -142,7 +142,7 @@ def test_batch_norm_and_dropout_are_separate_per_trial(network_kind: type[Stacke
             assert torch.allclose(tensor, other.state_dict()[name], rtol=1e-5, atol=1e-6), name
 
 
-class LargestOutput(TorchDispatchMode):
+class LargestOutput(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keep the greatest number of values that an operation returned."""
 
     values = 0
@@ -159,7 +159,7 @@ def test_trials_that_normalize_alike_share_the_normalized_batch(stds: Sequence[f
     networks = [Normalized(two_layers(place), mean=[0.5], std=[std]) for place, std in enumerate(stds)]
     alone = [BCE()(network(image), label).item() for network in networks]
     stack = StackedNetwork(networks, [BCE() for _ in networks], device=torch.device("cpu"))
-    with LargestOutput() as largest:
+    with LargestOutput() as largest:  # type: ignore[no-untyped-call]
         losses, _ = stack(image, label, shared=True)
     assert losses.tolist() == pytest.approx(alone)
     assert largest.values == batches * image.numel()
