@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from copycat.data import channel_statistics
+from copycat.data import channel_statistics, split
 from copycat.data.channel_statistics import measure_channels
 from copycat.data.split import Subset
+from tests.support.parts import make_part
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -20,6 +21,13 @@ def test_the_statistics_are_those_of_the_floats_that_a_network_is_given(lazy: bo
 def test_a_channel_of_one_value_is_not_divided_by_zero() -> None:
     images = torch.full((3, 1, 2, 2), 51, dtype=torch.uint8)
     assert measure_channels(images) == {"mean": [0.2], "std": [1.0]}
+
+
+def test_runs_that_share_their_images_measure_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = make_part(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.arange(2))
+    first = part.channel_statistics
+    monkeypatch.setattr(split, "measure_channels", pytest.fail)
+    assert part.channel_statistics is first
 
 
 def test_of_a_large_set_images_from_its_whole_length_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from copycat.data.progress import parallel_map
-from copycat.data.split import Decoder
+
+if TYPE_CHECKING:
+    from copycat.data.split import Decoder
 
 MAX_MEASURED_IMAGES = 10_000
 """Number of images, evenly spaced, that are measured of a larger set."""
 
 
-def measure_channels(images: Tensor | Decoder) -> Mapping[str, list[float]]:
+def measure_channels(images: "Tensor | Decoder") -> Mapping[str, list[float]]:
     """Return the `mean` and `std` of each channel's pixels, which are from 0 to 1.
 
     They are sums of integers, and so have the same bits on each machine. A constant channel has a deviation of 1.

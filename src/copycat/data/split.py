@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from copycat.config.errors import UserError
 from copycat.config.suggestions import one_of
+from copycat.data.channel_statistics import measure_channels
 from copycat.data.columns import Indices
 
 PARTS = ("train", "val", "test")
@@ -95,6 +97,11 @@ class Part:
     def is_multi_label(self) -> bool:
         """Return whether images may have several classes, or none."""
         return self.labels.ndim == 2
+
+    @cached_property
+    def channel_statistics(self) -> Mapping[str, list[float]]:
+        """Return the `mean` and `std` of each channel's pixels, measured once for all runs that share the part."""
+        return measure_channels(self.images)
 
 
 class Source(Protocol):

@@ -9,7 +9,6 @@ from copycat.config.places import expand_home
 from copycat.config.schedule_lengths import fill_lengths, find_length_conflicts
 from copycat.config.suggestions import pluralize
 from copycat.config.targets import import_target
-from copycat.data.channel_statistics import measure_channels
 from copycat.data.datamodule import DataModule
 from copycat.data.sources.image_source import ImageSource
 from copycat.models.added_metrics import AddedMetric
@@ -61,7 +60,7 @@ def fill_from_data(config: Config, data: DataModule) -> Config:
     if data.sampler is not None:
         data.balanced_class_weights("data.sampler")  # refuses a part that lacks a class
     if config.get("normalize") == "train":
-        filled["normalize"] = measure_channels(data.parts["train"].images)
+        filled["normalize"] = data.parts["train"].channel_statistics
     return {**config, **filled, "loss": loss}
 
 
