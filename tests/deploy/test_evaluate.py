@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from copycat.config.errors import UserError
 from copycat.deploy.arguments import open_completed, open_evaluation_arguments
 from copycat.deploy.calibration_request import make_request
+from copycat.deploy.class_report import _class_rows, print_class_reports
 from copycat.deploy.evaluation import evaluate_parts, metric_rows
 from copycat.records.predictions import Predictions
 from tests.support.commands import call_copycat
@@ -219,3 +220,15 @@ def test_averages_are_over_the_classes_that_have_images() -> None:
         "f1": pytest.approx((2 / 3 + 1) / 2),
     }
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_the_title_names_the_confusion_matrix_where_it_is_shown(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    classes, matrix = [f"c{index}" for index in range(count)], np.eye(count, dtype=np.int64)
+    report = {"part": "val", "confusion": matrix.tolist(), "classes": _class_rows(matrix, classes), "errors": []}
+    print_class_reports([report], classes)
+    title = capsys.readouterr().out.splitlines()[0]
+    if count == 10:
+        assert title == "val: confusion matrix (rows: true class; columns: predicted class), and scores of each class"
+    else:
+        assert title == "val: scores of each class; the confusion matrix of 11 classes is in --json"

@@ -52,8 +52,14 @@ def print_class_reports(reports: Sequence[Row], classes: Sequence[str]) -> None:
                 for row, counts in zip(rows, report["confusion"], strict=True)
             ]
         titles += [(name, metric_cell(name)) for name in ("precision", "recall", "f1")]
-        matrix = "confusion matrix (rows: true class; columns: predicted class), and " if "confusion" in report else ""
-        print_line(f"{part}: {matrix}scores of each class")
+        about = "scores of each class"
+        if "confusion" in report:
+            about = (
+                f"confusion matrix (rows: true class; columns: predicted class), and {about}"
+                if len(classes) <= MAX_CLASSES
+                else f"{about}; the confusion matrix of {len(classes)} classes is in --json"
+            )
+        print_line(f"{part}: {about}")
         print_table(wide_console(), titles, rows)
         if errors := report["errors"]:
             total = report.get("images") or sum(row["images"] for row in rows)

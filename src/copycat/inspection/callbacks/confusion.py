@@ -1,6 +1,7 @@
 """Validation performance in TensorBoard: confusion matrix, precision-recall curves, calibration error."""
 
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from copycat.inspection.calibration_error import calibration_error, is_of_class
 from copycat.inspection.callbacks.contact_sheet import (
     BACKGROUND,
     FOREGROUND,
+    LINE_HEIGHT,
     Picture,
     draw_text,
     image_summary,
@@ -31,7 +33,7 @@ MAX_CLASSES = 20
 class ConfusionMatrix(Inspector):
     """Write the final weights' confusion matrix, precision-recall curves and calibration error.
 
-    Where images may have several classes, there is no confusion matrix.
+    Where images may have several classes, there is no confusion matrix; of more than 20 classes, a note in its place.
     """
 
     def on_run_end(self, context: RunContext) -> None:
@@ -40,14 +42,20 @@ class ConfusionMatrix(Inspector):
             return
         label, probability = context.data.parts["val"].labels, context.probabilities
         summary = Summary()
-        classes = context.data.classes[:MAX_CLASSES]
-        if len(context.data.classes) <= MAX_CLASSES and label.ndim == 1:
-            picture = draw_confusion_matrix(confusion_matrix(probability.numpy(), label.numpy()), list(classes))
+        count, classes = len(context.data.classes), context.data.classes[:MAX_CLASSES]
+        first = f"Precision-recall curves are of the first {MAX_CLASSES} classes." if count > MAX_CLASSES else ""
+        if label.ndim == 1:
+            picture = (
+                draw_note(f"The matrix of {count} classes is left out; {MAX_CLASSES} have room.", first)
+                if first
+                else draw_confusion_matrix(confusion_matrix(probability.numpy(), label.numpy()), list(classes))
+            )
             summary.MergeFrom(image_summary("validation/confusion_matrix", picture))
         for index, name in enumerate(classes):
             curve = pr_curve(
                 f"precision_recall/{name}", is_of_class(label, index).numpy(), probability[:, index].numpy()
             )  # type: ignore[no-untyped-call]
+            curve.value[0].metadata.summary_description = first
             summary.MergeFrom(curve)
         summary.value.add(tag="final/val/ece", simple_value=calibration_error(probability, label))
         for logger in loggers:
@@ -62,6 +70,15 @@ def draw_confusion_matrix(matrix: NDArray[np.int64], names: list[str]) -> Pictur
             cell = _draw_cell(count, max(1, sum(counts)))
             paste(image, cell, MARGIN + column * CELL, 40 + row * CELL)
     return image
+
+
+def draw_note(*lines: str) -> Picture:
+    """Draw lines of text in place of a picture."""
+    width = 12 + ceil(max(map(load_font().getlength, lines)))
+    image = Image.new("RGB", (width, 12 + len(lines) * LINE_HEIGHT), BACKGROUND)
+    for place, line in enumerate(lines):
+        draw_text(ImageDraw.Draw(image), (6, 6 + place * LINE_HEIGHT), line, width)
+    return np.asarray(image)
 
 
 @lru_cache(16)

@@ -39,10 +39,11 @@ def make_confusion_plot(probability: Doubles, label: Labels, classes: Sequence[s
     return figure
 
 
-def draw_class_curves(curves: Sequence[ClassCurves]) -> bytes:
+def draw_class_curves(curves: Sequence[ClassCurves], *, title: str = "") -> bytes:
     """Draw ROC and precision-recall curves, and return the PNG."""
     with plot_style():
         figure = Figure(figsize=(8, 3.7 + 0.4 * len(curves)), dpi=120, layout="constrained")
+        figure.suptitle(title)
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color="#8C8C8C", lw=1, label="chance")
         for one in curves:
