@@ -12,7 +12,7 @@ from PIL import Image
 from torch.optim import lr_scheduler
 
 from copycat.config.compose import compose
-from copycat.inspection.schedule import compute_schedule
+from copycat.inspection.schedule import _print, compute_schedule
 from copycat.inspection.terminal_plot import sparkline
 from tests.support.commands import call_copycat
 
@@ -30,6 +30,23 @@ def test_a_plotted_schedule_has_the_rates_of_torch_s_scheduler(tiny: Path) -> No
         optimizer.step()
         scheduler.step()
     assert found.per_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "values", "title"),
+    [
+        ("one_cycle", 7, "one_cycle: 3 epochs of 3 steps, 7 steps in all, one value per step"),
+        ("cosine", 3, "CosineAnnealingLR: 3 epochs, one value per epoch"),
+    ],
+)
+def test_a_schedule_ends_with_the_run_s_last_step(
+    scheduler: str, values: int, title: str, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose([*words_of(tiny), "+trainer.max_steps=7", f"scheduler={scheduler}", "optimizer=adam"]).config
+    schedule = compute_schedule(config)
+    assert len(schedule.rates) == values
+    _print(schedule, [schedule.row(place) for place in range(values)])
+    assert capsys.readouterr().out.startswith(f"{title}\n")
 
 
 def test_the_command_prints_a_table_and_draws_a_picture(
@@ -64,6 +81,7 @@ def test_numbers_are_printed_whole_and_without_a_picture(
     ("words", "message"),
     [
         (["--schedule", "scheduler=plateau"], "known before training; got plateau"),
+        (["--schedule", "+trainer.max_steps=0"], "--schedule: expected a run that trains; got trainer.max_steps=0."),
         (["--schedule", "--to", "nowhere/a.png"], "--to: expected a file to write to; got nowhere/a.png"),
         (["--csv"], "--csv: expected --schedule, --lr-find or --batch-size beside it"),
         (["--steps", "20"], "--steps: expected --lr-find beside it"),

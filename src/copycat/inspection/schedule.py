@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,22 @@ def show_schedule(config: Config, *, form: str, picture: Path | None) -> None:
 def compute_schedule(config: Config) -> Schedule:
     """Compute the schedule of a composed configuration by the scheduler itself, on an optimizer without a network.
 
-    Its rate is that of the group whose factor in `lr_multipliers` is 1. Data are read where steps are counted.
+    Its rate is that of the group whose factor in `lr_multipliers` is 1. Data are read where steps are counted: by the
+    schedule, or by `trainer.max_steps`.
 
     Raises:
         UserError: where the schedule cannot be built, or depends on metrics.
     """
-    by_step = config["scheduler"].get("interval") == "step"
-    data = build_training_data(fill_image_size(config)) if by_step else None
-    per_epoch = 1 if data is None else count_steps(config["trainer"], data)
+    by_step, trainer = config["scheduler"].get("interval") == "step", config["trainer"]
+    most = trainer.get("max_steps", -1)
+    if most == 0:
+        raise UserError("--schedule: expected a run that trains; got trainer.max_steps=0.")
+    data = build_training_data(fill_image_size(config)) if by_step or most > 0 else None
+    steps = 1 if data is None else count_steps(trainer, data)
+    per_epoch = steps if by_step else 1
+    total = trainer["max_epochs"] * per_epoch
+    if most > 0:
+        total = min(total, most if by_step else ceil(most / steps))
     config = fill_schedule(config, data)
     with refusals("optimizer", config["optimizer"]):
         made = build_target("optimizer", config["optimizer"])([nn.Parameter(torch.zeros(1))])
@@ -87,7 +96,7 @@ def compute_schedule(config: Config) -> Schedule:
         )
     optimizer._opt_called = True  # or the scheduler would warn that there was no step before its own
     group, rates, momenta = optimizer.param_groups[0], list[float](), list[float | None]()
-    for _ in range(config["trainer"]["max_epochs"] * per_epoch):
+    for _ in range(total):
         rates.append(float(group["lr"]))
         momenta.append(group["betas"][0] if "betas" in group else group.get("momentum"))
         scheduler.step()
@@ -98,8 +107,10 @@ def compute_schedule(config: Config) -> Schedule:
 def _print(schedule: Schedule, rows: Sequence[Mapping[str, Any]]) -> None:
     last, rates = len(rows) - 1, schedule.rates
     name = str(schedule.node["_target_"]).rpartition(".")[2]
-    epochs = pluralize(len(rows) // schedule.per_epoch, "epoch")
+    epochs = pluralize(ceil(len(rows) / schedule.per_epoch), "epoch")
     steps = "" if schedule.node.get("interval") == "epoch" else f" of {pluralize(schedule.per_epoch, 'step')}"
+    if len(rows) % schedule.per_epoch:
+        steps += f", {pluralize(len(rows), 'step')} in all"
     print_line(f"{name}: {epochs}{steps}, one value per {schedule.node.get('interval', 'epoch')}")
     print_line(sparkline(rates))
     peak = max(range(len(rates)), key=rates.__getitem__)
