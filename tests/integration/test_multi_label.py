@@ -170,6 +170,17 @@ def test_the_head_of_the_report_has_the_interval_of_its_table(run: Path, tmp_pat
     assert f"Validation accuracy {accuracy} (95 % interval {low} to {high}, " in "".join(page.texts)
 
 
+def test_the_page_of_several_runs_has_the_interval_of_each(run: Path, tmp_path: Path) -> None:
+    copies = [shutil.copytree(run, tmp_path / name) for name in ("one", "other")]
+    for page, runs in (("run.html", [run]), ("runs.html", copies)):
+        call_copycat("report", *runs, f"--to={tmp_path / page}")
+    (interval,) = re.findall(r"Validation accuracy \S+ \(95 % interval ([^,]*), ", (tmp_path / "run.html").read_text())
+    page = "".join(parse_html((tmp_path / "runs.html").read_text()).texts)
+    for name in ("one", "other"):
+        assert f"un {name}: validation accuracy" in page
+    assert page.count(f"(95 % interval {interval}, a mean over the classes; majority baseline ") == 2
+
+
 def test_tables_give_its_accuracy_no_wilson_interval(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,13 +10,14 @@ from copycat.config.suggestions import pluralize
 from copycat.inspection.reports.contents import Fact, PageImage, Section, Table
 from copycat.inspection.reports.curve_charts import make_compared_charts
 from copycat.inspection.reports.page import Page
-from copycat.inspection.reports.verdict import make_verdict
+from copycat.inspection.reports.verdict import bootstrap_accuracies, make_verdict
 from copycat.records.lock import KILLED
 from copycat.records.metrics_csv import FILE as HISTORY
 from copycat.records.metrics_csv import read_history
 from copycat.tables.comparison import RunComparison, read_comparison
 from copycat.tables.comparison_table import assess_accuracies, comparability_notes, format_cells
 from copycat.tables.render import format_interval, format_majority
+from copycat.tables.run_row import RunRow
 from copycat.tables.statistics import format_number
 
 MAX_RUNS = 12
@@ -77,15 +78,29 @@ def _title(compared: RunComparison) -> str:
 
 def _facts(compared: RunComparison) -> Iterator[Fact]:
     """Yield the validation accuracy of each run, the highest first."""
-    rows = {name: row for name, row in compared.rows.items() if "accuracy_low" in row}
+    found = {name: _with_interval(compared, name) for name in compared.rows}
+    rows = {name: row for name, row in found.items() if "accuracy_low" in row}
     for name in sorted(rows, key=lambda name: -rows[name]["final/val/accuracy"]):
         row, value = rows[name], format_number(rows[name]["final/val/accuracy"])
         note = f"95 % interval {format_interval(row)}"
+        if compared.manifests[name]["data"].get("multi_label"):
+            note += ", a mean over the classes"
         is_above = row["majority"] is not None and row["accuracy_low"] > row["majority"]
         if row["majority"] is not None:
             note += f"; majority baseline {format_majority(row)}"
         title = f"Run {printable(name)}"
         yield Fact(title, value, f"{title}: validation accuracy {value} ({note})", note, "good" if is_above else "")
+
+
+def _with_interval(compared: RunComparison, name: str) -> RunRow:
+    """Return a run's row, with an interval by bootstrap where images may have several classes."""
+    row, data = compared.rows[name], compared.manifests.get(name, {}).get("data", {})
+    if not data.get("multi_label") or "final/val/accuracy" not in row:
+        return row
+    if (interval := bootstrap_accuracies(compared.folders[name]).get("val")) is None:
+        return row
+    low, high = interval
+    return {**row, "accuracy_low": low, "accuracy_high": high, "majority": data.get("majority", {}).get("val")}
 
 
 def _curves(compared: RunComparison) -> list[Section]:

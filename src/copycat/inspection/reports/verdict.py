@@ -30,7 +30,7 @@ def make_title(folder: Path, config: Mapping[str, Any], manifest: Mapping[str, A
 def make_facts(manifest: Mapping[str, Any], folder: Path) -> Iterator[Fact]:
     """Make the known facts that judge a run: accuracy, baseline, overfitting, data check."""
     final, images = manifest["results"].get("final", {}), manifest["data"]["images"]
-    intervals = _bootstrap_accuracies(folder) if manifest["data"].get("multi_label") else {}
+    intervals = bootstrap_accuracies(folder) if manifest["data"].get("multi_label") else {}
     for part, title in (("val", "Validation accuracy"), ("test", "Test accuracy")):
         accuracy, count = final.get(f"{part}/accuracy"), images.get(part, 0)
         if accuracy is None or not count or not 0 <= accuracy <= 1:
@@ -52,7 +52,7 @@ def make_facts(manifest: Mapping[str, Any], folder: Path) -> Iterator[Fact]:
     yield Fact("Data check", count, f"{count} of the data check", "; ".join(warnings), tone)
 
 
-def _bootstrap_accuracies(folder: Path) -> Mapping[str, tuple[float, float]]:
+def bootstrap_accuracies(folder: Path) -> Mapping[str, tuple[float, float]]:
     """Return the interval that the table of metrics has: a mean over classes is no share of images, as Wilson's is."""
     from copycat.inspection.reports.intervals import bootstrap  # it imports torch
 
