@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.records.predictions import read_predictions
+from copycat.records.predictions import Predictions, read_predictions, write_predictions
 from copycat.tables.comparison import ComparisonLine, RunComparison, unique_titles
-from copycat.tables.comparison_table import comparability_notes, find_close
+from copycat.tables.comparison_table import assess_accuracies, comparability_notes, find_close
 from copycat.tables.grouping import RecordedRun, varying_keys
 from copycat.tables.statistics import mcnemar_p_value
 from tests.support.commands import call_copycat
@@ -31,6 +31,19 @@ def test_a_run_is_not_compared_with_itself_by_another_name(tmp_path: Path) -> No
     assert list(unique_titles([tmp_path / "link", tmp_path / "other"])) == ["link", "other"]
     with pytest.raises(UserError, match="expected runs that differ; got one of them twice"):
         unique_titles([tmp_path / "one", tmp_path / "link"])
+
+
+def test_images_of_several_classes_are_tested_by_the_exact_match(tmp_path: Path) -> None:
+    label = np.array([[1, 0, 0]] * 4)
+    wrong = {"spread": [[1, 1, 0]] * 4, "massed": [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2}  # accuracy 8/12 and 6/12
+    manifest = {"data": {"classes": [*"abc"], "multi_label": True}, "provenance": {"data": {"val": "digest"}}}
+    for name, predicted in wrong.items():
+        (tmp_path / name).mkdir()
+        write_predictions(tmp_path / name, {"val": Predictions(label, np.array(predicted, dtype=np.float32))})
+    folders = {name: tmp_path / name for name in wrong}
+    certainty = assess_accuracies(RunComparison(folders, {}, {}, dict.fromkeys(wrong, manifest)))
+    assert certainty.sentences[-1].startswith("not distinguishable from massed, the best in exact match: spread")
+    assert not certainty.close
 
 
 def test_a_run_that_was_recorded_before_there_was_a_key_has_its_default() -> None:

@@ -68,7 +68,10 @@ class Certainty:
     sentences: Sequence[str]
     """Their confidence intervals, and McNemar's tests of runs on the same images."""
     close: Sequence[str] = ()
-    """Runs that are not distinguishable from the one with the best accuracy."""
+    """Runs that are not distinguishable from the one with the best accuracy.
+
+    None where images may have several classes: the tests count images whose classes are all predicted right.
+    """
 
 
 def assess_accuracies(compared: RunComparison) -> Certainty:
@@ -89,12 +92,14 @@ def assess_accuracies(compared: RunComparison) -> Certainty:
         (a, one), (b, other) = correct.items()
         first, second = int((one & ~other).sum()), int((other & ~one).sum())
         sentences.append(describe_mcnemar(printable(a), printable(b), first, second))
+    is_several = any(manifest["data"].get("multi_label") for manifest in compared.manifests.values())
+    measure = "exact match" if is_several else f"final/{ACCURACY} ({CLOSE})"
     if close:
         sentences.append(
-            f"not distinguishable from {printable(best)}, the best in final/{ACCURACY} ({CLOSE}):"
+            f"not distinguishable from {printable(best)}, the best in {measure}:"
             f" {', '.join(map(printable, close))}, by McNemar's exact tests, α = 0.05 with Holm's correction"
         )
-    return Certainty(sentences, close)
+    return Certainty(sentences, () if is_several else close)
 
 
 def find_close(correct: "Mapping[str, NDArray[np.bool_]]") -> tuple[str, list[str]]:
