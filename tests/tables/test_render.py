@@ -68,6 +68,22 @@ def test_no_column_vanishes_where_space_is_short() -> None:
     assert "┳┳" not in lines[0]
 
 
+@pytest.mark.parametrize("width", range(20, 80, 3))
+def test_every_number_is_printed_whole_or_its_column_is_named(width: int) -> None:
+    cells = ["val", "12345678", "balanced_accuracy", "0.9848", "0.95 to 1.00 *"]
+    titles = ["part", "images", "overrides", "final\nvalue", "95 % interval"]
+    columns, rows = _make_columns(titles, [cells])
+    console = Console(file=io.StringIO(), width=width)
+    print_table(console, columns, rows, shrinkable=["overrides"])
+    assert isinstance(console.file, io.StringIO)
+    table, _, note = console.file.getvalue().partition("no room for: ")
+    left_out = [title for title in titles if title.replace("\n", " ") in " ".join(note.split())]
+    shown = [cell for title, cell in zip(titles, cells, strict=True) if title not in left_out]
+    numbers = {word for cell in shown for word in cell.split() if word[0].isdecimal()}
+    assert numbers == {word for word in table.split() if word[0].isdecimal()} - {"95"}
+    assert left_out[:1] in ([], ["overrides"], ["images"])
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +17,7 @@ from copycat.tables.statistics import format_number
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
     from rich.table import Table
+    from rich.text import Text
 
 TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")
 """Variables of the environment by which rich takes any output for a terminal."""
@@ -23,6 +25,10 @@ WIDE_COLUMNS = 140
 """Width of a terminal, in characters, from which all columns are shown."""
 PIPE_COLUMNS = 400
 """Width of a pipe, in which each run keeps to one line."""
+MIN_WIDTH = 4
+"""Width to which a column is cut, at least."""
+_NUMBER = re.compile(r"\s*[-+]?\d[\d.]*(e[-+]?\d+)?%?(\s|$)")
+"""The start of a cell that begins with a number."""
 Column = tuple[str, Callable[[RunRow], str]]
 """The title of a column, and the formatter of its cells."""
 
@@ -99,28 +105,56 @@ def wide_console() -> "Console | Pipe":
 def print_table(
     console: "Console | Pipe", titles: Sequence[Column], rows: Sequence[RunRow], *, shrinkable: Sequence[str] = ()
 ) -> None:
-    """Print one line per row; where space is short, shorten the columns of the shrinkable titles first."""
+    """Print one line per row; where space is short, shorten the columns of the shrinkable titles first.
+
+    Texts are cut, but no number, since its first digits read as another one: columns without room are left out.
+    """
     heads = [printable_lines(title) for title, _ in titles]
     columns = [_printable_cells([*map(cell, rows)]) for _, cell in titles]
     widths = [_width([*head.split("\n"), *column]) for head, column in zip(heads, columns, strict=True)]
     first = [place for place, (title, _) in enumerate(titles) if title in shrinkable]
-    fitted = _fit_widths(widths, console.width - 3 * len(widths) - 1, shrinkable=first)
+    room = console.width - 3 * len(widths) - 1
+    least = widths if sum(widths) <= room else [*map(_least_width, widths, columns)]
+    shown = _choose_columns(least, console.width, shrinkable=first)
+    if len(shown) < len(titles):
+        print_table(console, [titles[place] for place in shown], rows, shrinkable=shrinkable)
+        names = [head.replace("\n", " ") for place, head in enumerate(heads) if place not in shown]
+        _rich_console(console).print(f"no room for: {', '.join(names)}", markup=False)
+        return
+    fitted = _fit_widths(widths, room, least=least, shrinkable=first)
     if rows and fitted == widths:
         frame = _draw_frame(heads, widths) if isinstance(console, Pipe) else _capture_frame(console, heads, widths)
         file = sys.stdout if isinstance(console, Pipe) else console.file
         file.write("".join(_fill_frame(frame, heads, columns, widths)))
         return
-    if isinstance(console, Pipe):
-        console = make_console(width=console.width)
-    console.print(_make_table(heads, [*zip(*columns, strict=True)], fitted))
+    _rich_console(console).print(_make_table(heads, [*zip(*columns, strict=True)], fitted))
 
 
-def _fit_widths(widths: Sequence[int], room: int, *, shrinkable: Sequence[int]) -> list[int]:
+def _rich_console(console: "Console | Pipe") -> "Console":
+    return make_console(width=console.width) if isinstance(console, Pipe) else console
+
+
+def _least_width(width: int, cells: Sequence[str]) -> int:
+    """Return the width of a column in which each word of its numbers has room."""
+    return max(
+        [min(width, MIN_WIDTH), *(_cell_len(word) for cell in cells if _NUMBER.match(cell) for word in cell.split())]
+    )
+
+
+def _choose_columns(least: Sequence[int], width: int, *, shrinkable: Sequence[int]) -> list[int]:
+    """Leave out columns until the others have room: the last shrinkable one first, never the one that names the row."""
+    chosen = [*range(len(least))]
+    while len(chosen) > 1 and sum(least[place] for place in chosen) > width - 3 * len(chosen) - 1:
+        chosen.remove(next((place for place in reversed(chosen) if place in shrinkable and place), chosen[-1]))
+    return chosen
+
+
+def _fit_widths(widths: Sequence[int], room: int, *, least: Sequence[int], shrinkable: Sequence[int]) -> list[int]:
     """Cut the widest columns until all fit: the shrinkable ones first, the first one, which names the row, last."""
-    fitted = [*widths]
-    for places, least in ((shrinkable, 4), (range(1, len(fitted)), 8), (range(len(fitted)), 1)):
-        while sum(fitted) > room and places and fitted[widest := max(places, key=fitted.__getitem__)] > least:
-            fitted[widest] -= 1
+    fitted, every = [*widths], range(len(widths))
+    for places, floor in ((shrinkable, MIN_WIDTH), (every[1:], 8), (every, 1)):
+        while sum(fitted) > room and (wide := [place for place in places if fitted[place] > max(floor, least[place])]):
+            fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
 
 
@@ -130,15 +164,23 @@ def _printable_cells(cells: Sequence[str]) -> Sequence[str]:
 
 def _make_table(heads: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]) -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     for head, width in zip(heads, widths, strict=True):
         justify: JustifyMethod = "right" if _is_right(head) else "left"
         table.add_column(head, overflow="ellipsis", no_wrap=True, justify=justify, width=width)
     for row in cells:
-        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+        table.add_row(*(_make_cell(cell) for cell in row))
     return table
+
+
+def _make_cell(text: str) -> "Text":
+    """Make a cell that is cut where it is too wide, or wrapped where it begins with a number."""
+    from rich.text import Text
+
+    if _NUMBER.match(text):
+        return Text(text, no_wrap=False, overflow="fold")
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _is_right(head: str) -> bool:
