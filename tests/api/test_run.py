@@ -1,7 +1,9 @@
 """From Python one trains a run, and uses it as the commands do."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
@@ -180,6 +182,21 @@ def test_images_of_every_kind_have_the_probabilities_of_the_command(
 def test_what_is_no_image_is_one_line(run: Run, image: object, line: str) -> None:
     with pytest.raises(UserError, match=line):
         run.predict(image)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda run: run.rerun(data="nowhere"), "data: expected a folder; nowhere is not there. Type data=FOLDER, "),
+        (lambda run: run.calibrate(on="out of fold"), "{run}: expected a run of a sweep of folds; got one without. "),
+        (lambda run: run.calibrate(on="half"), "{run}: expected images.csv, by which the images are halved; got none."),
+    ],
+)
+def test_a_mistake_names_the_argument(call: Callable[[Run], object], line: str, run: Run, tmp_path: Path) -> None:
+    copy = copycat.load_run(shutil.copytree(run.folder, tmp_path / "copy"))
+    (copy.folder / "images.csv").unlink()
+    with pytest.raises(UserError, match=f"^{re.escape(line.format(run=copy.folder))}"):
+        call(copy)
 
 
 def test_an_evaluation_has_the_metrics_of_the_command(run: Run, tiny: Path, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_a_sweep_that_lacks_a_fold_is_refused_and_its_runs_have_their_validation
     folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folds / "0", tmp_path / "sweep" / "0")
-    line = "expected each of the 2 folds to be completed; got data.fold=0. Type copycat resume SWEEP, or --validation."
+    line = "expected each of the 2 folds to be completed; got data.fold=0. Type copycat resume SWEEP, or copycat "
     call_copycat("calibrate", tmp_path / "sweep", status=2)
     assert line in capsys.readouterr().err
     assert calibrate(tmp_path / "sweep", "--validation", capsys=capsys)["images"] == 50

@@ -132,7 +132,7 @@ def test_drawn_images_lie_nowhere(tmp_path: Path, notices: list[str]) -> None:
     from copycat.training.train import train
 
     folder = train(compose(["trainer.max_epochs=1", *QUIET, f"output_dir={tmp_path}"])).folder
-    with pytest.raises(UserError, match="--data: expected a run whose data has a root"):
+    with pytest.raises(UserError, match=r"^data: expected a run whose data has a root"):
         rerun(open_recorded(folder), notify=notices.append, data=tmp_path)
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,21 @@ def test_the_command_and_the_api_give_the_same_table(runs: Path, capsys: pytest.
     assert (runs / "report.md").read_text() == read_runs(runs).to_markdown(metrics=["val/loss"])
     with pytest.raises(UserError, match=r"metric: expected one of .* Did you mean metrics\?"):
         read_runs(runs).to_latex(metric=["val/loss"])
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        ({"rows": ["lrate"]}, "rows: expected a name that some run has; got 'lrate'."),
+        ({"columns": ["lrate"]}, "columns: expected a name that some run has; got 'lrate'."),
+        ({"metrics": ["los"]}, "metrics: expected a name that some run has; got 'los'."),
+        ({"rows": ["seed"], "columns": ["seed"]}, "columns: expected other keys than those of rows; got seed in both."),
+        ({"rows": 5}, "rows: expected a list of names; got 5. Type rows=[5]."),
+    ],
+)
+def test_a_mistake_in_python_names_the_argument(request_: dict[str, Any], line: str, runs: Path) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
+        read_runs(runs).to_latex(**request_)
 
 
 def write_configured(folder: Path, config: dict[str, object], *, loss: float, started: int = 0) -> None:
@@ -122,6 +138,8 @@ def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> Non
         write_configured(tmp_path / str(place), config, loss=0.5)
     with pytest.raises(UserError, match=r"--rows: .* differ in optimizer.lr too. Type --rows optimizer.momentum,opt"):
         make_paper_table(read_run_rows(tmp_path), PaperRequest(rows=["momentum"]))
+    with pytest.raises(UserError, match=r"^rows: .* Type rows=\['optimizer.momentum', 'optimizer.lr'\]\.$"):
+        read_runs(tmp_path).to_latex(rows=["momentum"])
     with pytest.raises(
         UserError, match=r"--columns: expected other keys than those of --rows; got optimizer.lr in both"
     ):

@@ -94,18 +94,19 @@ class Table(Sequence[Mapping[str, Any]]):
         from copycat.sweeps.show import render_paper_table
         from copycat.tables.paper_table import PaperRequest
 
-        names = [field.name for field in fields(PaperRequest)]
+        names = [field.name for field in fields(PaperRequest) if field.name != "in_python"]
         if wrong := next((name for name in request if name not in names), None):
             raise UserError(f"{wrong}: expected one of {one_of(names)}; got {wrong!r}.{did_you_mean(wrong, names)}")
         for name, value in request.items():
             if name == "digits":
                 if not (rule := integer(0)).allows(value):
                     raise UserError(f"digits: expected {rule.words}; got {value!r}.")
-            elif isinstance(value, str):
+            elif isinstance(value, str) or not isinstance(value, Sequence):
                 raise UserError(f"{name}: expected a list of names; got {value!r}. Type {name}=[{value!r}].")
         if not all("folder" in row for row in self._rows):
             raise UserError(f"to_{form}: expected a table of runs, as of read_runs; got one without folders.")
-        lines = render_paper_table(self._rows, PaperRequest(**request), form=form, objectives=self._objectives)
+        paper = PaperRequest(**request, in_python=True)
+        lines = render_paper_table(self._rows, paper, form=form, objectives=self._objectives)
         return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:

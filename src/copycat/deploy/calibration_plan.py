@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from copycat.config.added_keys import ADDED_DEFAULTS
@@ -86,7 +87,10 @@ def make_plans(folder: Path, *, how: How | None, sweep: Path | None = None) -> l
         in_folds = None not in folds
         if how == "out of fold" or (in_folds and (not is_one_run or _is_whole(folds))):
             if not in_folds:
-                raise UserError(f"--out-of-fold: expected a run of a sweep of folds; got {folder}. Name one after it.")
+                raise UserError(
+                    f"{folder}: expected a run of a sweep of folds; got one without."
+                    f" Type copycat calibrate {quote(str(folder))} --out-of-fold SWEEP."
+                )
             plans.append(_plan_folds(members, folds, rivals=len(models)))
         else:
             plans += [_plan_run(run, half=False, rivals=len(models)) for run in members]
@@ -124,7 +128,7 @@ def _plan_folds(runs: Sequence[Opened], folds: Folds, *, rivals: int) -> Plan:
         count, got = folds[next(iter(folds))].config["data"]["folds"], one_of(map(format_value, folds))
         raise UserError(
             f"{runs[0].user_path}: expected each of the {count} folds to be completed; got data.fold={got}."
-            " Type copycat resume SWEEP, or --validation."
+            " Type copycat resume SWEEP, or copycat calibrate RUN --validation."
         )
     check_same_pool(folds)
     return Plan(

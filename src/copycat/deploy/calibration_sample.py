@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,10 @@ def read_half_sample(opened: Opened) -> Sample:
     whole = read_validation_sample(opened)
     images = [image for image in read_images(opened.folder) or [] if image.part == "val"]
     if len(images) != len(whole.label):
-        raise UserError(f"--half: expected a run with images.csv; {opened.folder} has none. Leave it out.")
+        raise UserError(
+            f"{opened.user_path}: expected images.csv, by which the images are halved; got none."
+            f" Type copycat calibrate {quote(str(opened.user_path))} --validation."
+        )
     half = half_digests(images)
     kept = whole[np.array([image.digest in half for image in images])]
     return Sample(fitted_on="half of validation", logits=kept.logits, label=kept.label, group=kept.group)

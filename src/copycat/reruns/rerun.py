@@ -88,7 +88,7 @@ def _adapt_config(original: Opened, data: Path | None) -> dict[str, Any]:
     if not original.own:  # an untrusted run must not decide where files are written
         config["output_dir"] = OUTPUTS
     if data is not None:
-        config["data"] = move_data(config["data"], data)
+        config["data"] = move_data(config["data"], data, word="data=")  # the command has checked its option
     if config["trainer"].get("threads") is None:
         threads = original.manifest["provenance"]["environment"]["threads"]
         config["trainer"] = {**config["trainer"], "threads": threads}

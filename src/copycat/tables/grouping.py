@@ -148,8 +148,12 @@ def _is_determined(key: str, keys: Sequence[str], runs: Sequence[RecordedRun]) -
     )
 
 
-def group_runs(runs: Sequence[RecordedRun], rows: Sequence[str], columns: Sequence[str]) -> list[Group]:
+def group_runs(
+    runs: Sequence[RecordedRun], rows: Sequence[str], columns: Sequence[str], *, in_python: bool = False
+) -> list[Group]:
     """Group runs by the values of the keys of rows and of columns, in the order in which these first occur.
+
+    `in_python` is as in `PaperRequest`.
 
     Raises:
         UserError: where runs of a group differ in more than seed and fold.
@@ -161,9 +165,11 @@ def group_runs(runs: Sequence[RecordedRun], rows: Sequence[str], columns: Sequen
         for key in mixed:
             if not _is_determined(key, [*keys, *missing], runs):
                 missing.append(key)
+        names = [*rows, *missing]
+        typed = f"rows={names}" if in_python else f"--rows {','.join(names)}, or choose by --filter"
         raise UserError(
-            f"--rows: expected keys that tell the configurations apart; got runs that differ in {one_of(mixed)} too."
-            f" Type --rows {','.join([*rows, *missing])}, or choose by --filter."
+            f"{'' if in_python else '--'}rows: expected keys that tell the configurations apart;"
+            f" got runs that differ in {one_of(mixed)} too. Type {typed}."
         )
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:

@@ -30,6 +30,13 @@ class PaperRequest:
     metrics: Sequence[str] = ()
     digits: int = 3
     """Number of decimals."""
+    in_python: bool = False
+    """Whether messages name the parameters of Python, as `rows`, in place of options, as `--rows`."""
+
+    @property
+    def prefix(self) -> str:
+        """Return what stands before the name of a setting in messages."""
+        return "" if self.in_python else "--"
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,15 @@ def make_paper_table(
     known = {key for run in runs for key in (*run.config, *run.row)} | {
         key.removesuffix("._target_") for run in runs for key in run.config
     }
-    columns = [resolve_name(key, known, after="--columns") for key in request.columns]
-    row_keys = [resolve_name(key, known, after="--rows") for key in request.rows]
+    columns = [resolve_name(key, known, after=f"{request.prefix}columns") for key in request.columns]
+    row_keys = [resolve_name(key, known, after=f"{request.prefix}rows") for key in request.rows]
     if both := [key for key in row_keys if key in columns]:
-        raise UserError(f"--columns: expected other keys than those of --rows; got {both[0]} in both.")
+        prefix = request.prefix
+        raise UserError(f"{prefix}columns: expected other keys than those of {prefix}rows; got {both[0]} in both.")
     runs = [replace(run, separate=run.separate | {*columns, *row_keys}) for run in runs]
     if not row_keys:
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]
-    groups = group_runs(runs, row_keys, columns)
+    groups = group_runs(runs, row_keys, columns, in_python=request.in_python)
     nodes = stated_directions(run.config for run in runs)
     directions = {metric: natural_direction(metric, nodes) for metric in metrics}
     cells = {metric: _make_cells(groups, metric, request.digits, directions[metric]) for metric in metrics}
@@ -116,10 +124,12 @@ def _find(cells: Sequence[PaperCell], place: int | None) -> PaperCell:
 def _resolve_metrics(runs: Sequence[RecordedRun], request: PaperRequest, defaults: Sequence[str]) -> list[str]:
     names = [name for name in column_names(run.row for run in runs) if any(_is_metric(name, run.row) for run in runs)]
     if request.metrics:
-        return [resolve_name(name, names, after="--metrics") for name in request.metrics]
+        return [resolve_name(name, names, after=f"{request.prefix}metrics") for name in request.metrics]
     chosen = [name for name in defaults or DEFAULT_METRICS if name in names]
     if not chosen:
-        raise UserError("--metrics: expected metrics of the runs; got none. See them: copycat runs --csv.")
+        raise UserError(
+            f"{request.prefix}metrics: expected metrics of the runs; got none. See them: copycat runs --csv."
+        )
     return chosen
 
 

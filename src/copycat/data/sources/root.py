@@ -130,35 +130,38 @@ def find_missing_data(node: Mapping[str, Any]) -> str | None:
     return place if place and not is_address(place) and not expand_home(place).exists() else None
 
 
-def move_data(node: Mapping[str, Any], to: Path) -> dict[str, Any]:
+def move_data(node: Mapping[str, Any], to: Path, *, word: str = "--data ") -> dict[str, Any]:
     """Return the node of a run's data with another folder of images, or another table where `to` is a file.
+
+    `word` is what is typed before it: the option, or `data=` in Python.
 
     Raises:
         UserError: where its data lies in no folder, or the other folder or table is not there.
     """
+    key = word.rstrip(" =")
     if is_option(node["_target_"], "data", "folder"):
-        check_root(to, key="--data", hint="Type --data FOLDER, the folder of its images")
+        check_root(to, key=key, hint=f"Type {word}FOLDER, the folder of its images")
     elif "file" in node and not to.exists():
-        raise UserError(f"--data: expected the table of its images, or their folder; {to} is not there.")
+        raise UserError(f"{key}: expected the table of its images, or their folder; {to} is not there.")
     if to.is_dir() and node.get("file") and (table := find_missing_data(node)):
         raise UserError(
-            f"--data: expected the table of its images, as {table} is not there; got a folder, {to}."
-            " Type --data TABLE.csv."
+            f"{key}: expected the table of its images, as {table} is not there; got a folder, {to}."
+            f" Type {word}TABLE.csv."
         )
     if "file" in node and not to.is_dir():
         return {**node, "file": str(to)}
     if is_option(node["_target_"], "data", "hub"):
         return {**node, "name": str(to)}
     if "file" not in node:
-        check_has_root(node)
+        check_has_root(node, key=key)
     return {**node, "root": str(to)}
 
 
-def check_has_root(node: Mapping[str, Any]) -> None:
+def check_has_root(node: Mapping[str, Any], *, key: str = "--data") -> None:
     """Check that a run's data lies in a folder alone, and not also in a table.
 
     Raises:
         UserError: where it does not.
     """
     if "root" not in node or "file" in node:
-        raise UserError(f"--data: expected a run whose data has a root and no table; got {node['_target_']}.")
+        raise UserError(f"{key}: expected a run whose data has a root and no table; got {node['_target_']}.")
