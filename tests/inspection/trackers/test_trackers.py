@@ -1,6 +1,7 @@
 """Weights & Biases, MLflow and CSV, read by their own clients, have what the run folder has."""
 
 import csv
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -15,9 +16,12 @@ from copycat.inspection.trackers.mlflow import RETRIES, MLflowLogger
 from copycat.inspection.trackers.tracker import TrackedRun
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
+from copycat.records.run_loader import open_run
+from copycat.training.resume import resume
 from tests.support.commands import run_copycat
 from tests.support.images import write_image_folder
 from tests.support.run_folders import assert_same_bits, find_only_run
+from tests.support.runs import train_tiny
 from tests.support.wandb_file import read_wandb
 
 pytestmark = [
@@ -110,6 +114,20 @@ def test_mlflow_has_one_run_with_every_epoch_once(tracked: Tracked) -> None:
         assert (artifacts / name).read_bytes() == (tracked.folder / name).read_bytes()
     pictures = artifacts / "images"
     assert {str(path.relative_to(pictures).with_suffix("")) for path in pictures.rglob("*.*")} >= IMAGES
+
+
+def test_mlflow_has_the_epochs_of_an_extended_run(tiny: Path, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    words = ["logger=mlflow", "model=logistic", "trainer.max_epochs=1", "callbacks=default"]
+    run = train_tiny(*words, data=tiny, at=tmp_path).folder
+    resume(open_run(run), notify=lambda _: None, more={"trainer.max_epochs": 3})
+    run_id = json.loads((run / "mlflow.json").read_text())["run_id"]
+    found = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(run_id)
+    assert found.data.params["trainer.max_epochs"] == "1"
+    assert {name: value for name, value in found.data.tags.items() if "trainer" in name} == {
+        "copycat.trainer.max_epochs": "3"
+    }
 
 
 def test_wandb_has_one_run_with_every_epoch_once(tracked: Tracked) -> None:

@@ -62,7 +62,6 @@ class MLflowLogger(Tracker):
 
     def connect(self, run: TrackedRun) -> str:
         """Create a run with its parameters, or resume one."""
-        from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports each table that it creates
@@ -73,15 +72,26 @@ class MLflowLogger(Tracker):
                 experiment = self._find_experiment()
         if run.run_id is not None:
             client.update_run(run.run_id, status="RUNNING")
+            self._log_params(run.run_id, run.config, client.get_run(run.run_id).data.params)
             return run.run_id
         tags = {"copycat.run": run.name}
         if run.sweep is not None:
             tags |= {"copycat.sweep": run.sweep, "mlflow.parentRunId": self._find_parent(experiment, run.sweep)}
         created = client.create_run(experiment, run_name=self._run_name or run.name, tags=tags)
-        params = [Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in iterate_values(run.config)]
-        for start in range(0, len(params), MAX_PARAMS):
-            client.log_batch(created.info.run_id, params=params[start : start + MAX_PARAMS])
+        self._log_params(created.info.run_id, run.config, {})
         return str(created.info.run_id)
+
+    def _log_params(self, run_id: str, config: Mapping[str, Any], recorded: Mapping[str, str]) -> None:
+        """Log the parameters; those that MLflow has with another value become tags, as it lets no parameter change."""
+        from mlflow.entities import Param
+
+        values = {name: str(value)[:MAX_PARAM_LENGTH] for name, value in iterate_values(config)}
+        params = [Param(name, value) for name, value in values.items() if name not in recorded]
+        for start in range(0, len(params), MAX_PARAMS):
+            self._client.log_batch(run_id, params=params[start : start + MAX_PARAMS])
+        for name, value in values.items():
+            if recorded.get(name, value) != value:
+                self._client.set_tag(run_id, f"copycat.{name}", value)
 
     def _find_experiment(self) -> str:
         """Return the id of the experiment, which another process may create at the same time."""
