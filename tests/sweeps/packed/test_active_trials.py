@@ -1,5 +1,6 @@
 """Each trial of a pack ends at its own time, and changes no other."""
 
+import csv
 import pkgutil
 import shutil
 import time
@@ -19,6 +20,7 @@ from copycat.records.trial_file import read_trial
 from copycat.sweeps.packed.active_trials import ActiveTrials
 from tests.support.packs import LONG, PACKED, assert_losses_agree, pack_of, read_trials, run_sweep
 from tests.support.run_folders import assert_same_bits, read_training_losses
+from tests.support.tensorboard import read_scalars
 
 
 def test_a_trial_that_diverges_does_not_change_the_others(tiny: Path, tmp_path: Path) -> None:
@@ -206,6 +208,25 @@ def test_trials_that_diverge_leave_a_pack_at_epochs_that_do_not_depend_on_the_ti
         assert_same_bits(sweeps[0] / number, sweeps[1] / number)
 
 
+@pytest.mark.parametrize("word", [PACKED, "trainer.steps_per_execution=null", "trainer.steps_per_execution=1"])
+def test_a_failed_trial_has_statistics_of_the_epochs_before_it_failed(word: str, tiny: Path, tmp_path: Path) -> None:
+    words = (
+        "model=linear",
+        "optimizer=sgd",
+        "optimizer.lr=1e9,1e-4",
+        "trainer.max_epochs=9",
+        "logger=[tensorboard,csv]",
+    )
+    folder = run_sweep(*words, word, "trainer.check_val_every_n_epoch=5", data=tiny, at=tmp_path, status=1) / "0"
+    epochs = len(read_training_losses(folder))
+    assert 0 < epochs < 5
+    scalars = read_scalars(folder / "tensorboard")
+    assert [step for step, _ in scalars["optimizer/weight_norm"]] == [*range(epochs)]
+    with (folder / "csv/metrics.csv").open() as file:
+        rates = [row["optimizer/weight_norm"] for row in csv.DictReader(file)]
+    assert [*map(float, rates)] == pytest.approx([value for _, value in scalars["optimizer/weight_norm"]])
+
+
 def test_a_packed_trial_whose_validation_diverges_fails_as_one_alone(tiny: Path, tmp_path: Path) -> None:
     words = ("model=deep", "activation=elu", "optimizer=sgd", "optimizer.lr=1e30,0.1", "trainer.max_epochs=5")
     packed, alone = (
@@ -214,4 +235,5 @@ def test_a_packed_trial_whose_validation_diverges_fails_as_one_alone(tiny: Path,
     for folder in (packed, alone):
         assert [trial.status for trial in read_trials(folder)] == ["failed", "completed"]
     assert read_trials(packed)[0].error == read_trials(alone)[0].error == "val/loss of epoch 0 is nan"
+    assert read_scalars(packed / "0/tensorboard") == read_scalars(alone / "0/tensorboard") == {}
     assert (packed / "0/metrics.csv").read_bytes() == (alone / "0/metrics.csv").read_bytes()

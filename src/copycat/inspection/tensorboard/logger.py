@@ -45,6 +45,10 @@ class TensorBoardLogger(Logger):
         self._files: dict[str, EventFile] = {}
         self._last_write = time.time()
         self._is_resumed = False
+        self._logged = 0
+        """Number of epochs whose metrics are written."""
+        self._tables: list[tuple[Sequence[str], NDArray[np.float32], NDArray[np.int64]]] = []
+        """Tags, values [rows, tags] and epochs of scalars of later epochs, which may fail."""
         self.traced_graph: Any = None
         """The network's traced graph, once it is written."""
 
@@ -86,10 +90,16 @@ class TensorBoardLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write the metrics of one epoch."""
-        self.log_epochs(step or 0, [metrics])
+        self._write_rows(step or 0, [metrics])
 
     def log_epochs(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
-        """Write the rows of epochs from `first` on, their times spread over the time since the previous call."""
+        """Write the rows of epochs from `first` on, and the scalars that were logged of them."""
+        self._write_rows(first, rows)
+        self._logged = first + len(rows)
+        self._write_tables()
+
+    def _write_rows(self, first: int, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write rows, their times spread over the time since the previous call."""
         now = time.time()
         times = np.linspace(self._last_write, now, len(rows) + 1)[1:]
         self._last_write = now
@@ -106,16 +116,29 @@ class TensorBoardLogger(Logger):
             self._file(stage).add([_split(name)[1] for name in names], table, steps=steps, times=times[list(places)])
 
     def log_scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars that belong to no stage, under their full names."""
-        self.write(Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]), step)
+        """Log scalars of an epoch that belong to no stage, under their full names."""
+        self.log_table([*values], np.array([[*values.values()]], dtype=np.float32), steps=[step])
 
     def log_table(self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int]) -> None:
-        """Write many rows of scalars that belong to no stage, [rows, tags]."""
-        self._file().add(tags, values, steps=steps, times=np.full(len(steps), time.time()))
+        """Log many rows of scalars that belong to no stage, [rows, tags]; they are written with their epochs."""
+        self._tables.append((tags, values, np.array(steps)))
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        """Write the scalars of epochs whose metrics are written."""
+        tables, self._tables = self._tables, []
+        for tags, values, steps in tables:
+            ready = steps < self._logged
+            if ready.any():
+                self._file().add(
+                    tags, values[ready], steps=steps[ready].tolist(), times=np.full(ready.sum(), time.time())
+                )
+            if not ready.all():
+                self._tables.append((tags, values[~ready], steps[~ready]))
 
     def purge(self, epoch: int) -> None:
         """Drop what was written at an epoch and later, for a run that resumes from there."""
-        self._is_resumed = epoch > 0
+        self._is_resumed, self._logged = epoch > 0, epoch
         for events in {file.parent for file in Path(self.folder).rglob(EVENTS)}:
             purge(events, epoch)
 
@@ -156,11 +179,20 @@ class TensorBoardLogger(Logger):
 
     def log_final(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Add the metrics of the final weights to HParams; `step` is the one after the last epoch."""
-        self.log_scalars({f"final/{name}": value for name, value in metrics.items()}, step)
+        self._write_scalars({f"final/{name}": value for name, value in metrics.items()}, step)
 
     def log_best(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Add the metrics of the best epoch to HParams, of a failed or pruned run too."""
-        self.log_scalars({f"best/{name}": value for name, value in metrics.items()}, step)
+        self._write_scalars({f"best/{name}": value for name, value in metrics.items()}, step)
+
+    def _write_scalars(self, values: Mapping[str, float], step: int) -> None:
+        self.write(Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]), step)
+
+    def conclude(self, status: str) -> None:
+        """Write what was logged after the last epoch, unless it is of an epoch that failed."""
+        if status != "failed":
+            self._logged = sys.maxsize
+            self._write_tables()
 
     def close(self) -> None:
         """Close the event files."""

@@ -221,6 +221,8 @@ class Tracker(Logger, ABC):
         """Send what is missing, the files, and the run's end."""
         if self.run_id is None:  # the run did not begin
             return
+        if status == "failed":
+            self._scalars.clear()  # of the epoch that failed, and of later ones that were trained before it was found
         self._failure, self._next_try = None, "the run ends without it"  # once more: it may be there again
         for action in (self._send_missing, self._send_remaining, self._send_files):
             self._attempt(action)
