@@ -162,7 +162,7 @@ def read_paper_request(parser: argparse.ArgumentParser, arguments: argparse.Name
     from copycat.tables.paper_table import PaperRequest
 
     names = {name: split_names(getattr(arguments, name)) for name in ("rows", "columns", "metrics")}
-    return PaperRequest(**names, digits=3 if arguments.digits is None else arguments.digits)
+    return PaperRequest(**names, digits=3 if arguments.digits is None else arguments.digits, in_python=False)
 
 
 def split_names(words: str | None) -> list[str]:
