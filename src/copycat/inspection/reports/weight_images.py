@@ -20,7 +20,8 @@ def draw_weights(weights: Mapping[str, Tensor], *, image_shape: tuple[int, ...])
     of 0; brighter pixels increase the unit's output, darker ones decrease it, channel by channel. Each image is scaled
     by its own largest weight.
     """
-    first = next((weight for weight in weights.values() if weight.ndim > 1), None)
+    # a normalization in front has statistics [channels, 1, 1]
+    first = next((weight for weight in weights.values() if weight.ndim in (2, 4)), None)
     if first is None:
         return []
     first = first.detach().cpu().float()
