@@ -132,6 +132,12 @@ def test_keys_make_columns(tmp_path: Path) -> None:
     assert "Single runs were not tested for differences." in table.notes
 
 
+def test_configurations_that_share_the_best_mean_are_all_marked(tmp_path: Path) -> None:
+    for place, loss in enumerate([0.5, 0.25, 0.25]):
+        write_configured(tmp_path / str(place), {"optimizer.lr": place + 1}, loss=loss, started=place)
+    assert [cell.is_best for (cell, *_) in cells_of(tmp_path).values()] == [False, True, True]
+
+
 def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> None:
     for place, lr in enumerate([0.1, 0.2]):
         config: dict[str, object] = {"optimizer.lr": lr, "optimizer.momentum": 0.9}

@@ -154,6 +154,7 @@ def _metric_title(metric: str) -> str:
 def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Direction) -> list[PaperCell]:
     """Make a metric's cell for each group; mark the best and what is not distinguishable from it."""
     values = [group.metric(metric) for group in groups]
+    means = [fmean(one.values()) if one else None for one in values]
     present = [index for index, one in enumerate(values) if one]
     most = max((len(one) for one in values), default=0)
     best, close = -1, set[int]()
@@ -162,10 +163,11 @@ def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Di
             [values[index] for index in present], direction, overlap=_overlap(groups), level=LEVEL
         )
         best, close = present[first], {present[index] for index in others} if most > 1 else set()
+        close -= {index for index in close if means[index] == means[best]}
     return [
         PaperCell(
             text=_format(list(one.values()), digits, most) if one else "",
-            is_best=index == best,
+            is_best=best >= 0 and means[index] == means[best],
             is_close=index in close,
             runs=[groups[index].runs[repeat] for repeat in one],
         )
