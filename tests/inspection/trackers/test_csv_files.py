@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from copycat.inspection.trackers.csv_files import CsvLogger
+from copycat.inspection.trackers.tracker import TrackedRun
 from copycat.records.run_loader import open_run
 from copycat.training.resume import resume
 from tests.support.runs import train_tiny
@@ -30,3 +32,11 @@ def test_each_epoch_has_one_row_with_what_callbacks_measured(tiny: Path, tmp_pat
     assert [row[0] for row in rows] == ["0", "1", "2", "3"]
     place = header.index("optimizer/weight_norm")
     assert len({row[place] for row in rows[:-1]} - {""}) == 3
+
+
+def test_a_run_resumed_after_its_last_epoch_adds_to_the_row_of_that_epoch(tmp_path: Path) -> None:
+    for run_id, row in ((None, {"train/loss": 0.5}), ("run", {"final/val/confidence": 0.75})):
+        logger = CsvLogger(str(tmp_path), save_dir=str(tmp_path / "csv"))
+        logger.connect(TrackedRun(config={}, name="run", sweep=None, run_id=run_id))
+        logger.send([(3, row)])
+    assert read_rows(tmp_path) == [["step", "train/loss", "final/val/confidence"], ["3", "0.5", "0.75"]]

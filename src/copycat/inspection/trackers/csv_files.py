@@ -35,7 +35,9 @@ class CsvLogger(Tracker):
     def connect(self, run: TrackedRun) -> str:
         """Return the run's name, as files need no id; drop the rows of a resumed run's former end."""
         if run.run_id is not None and self._path.exists():
-            self._replace([row for row in self._read() if row.get("train/loss")])
+            rows = [row for row in self._read() if row.get("train/loss")]
+            self._replace(rows)
+            self._last_step = rows[-1]["step"] if rows else ""
         return run.name
 
     def count_sent(self, recorded: int) -> int:
