@@ -107,3 +107,15 @@ def test_trials_on_images_of_several_classes_have_no_wilson_interval(tmp_path: P
     data = {"images": {"val": 50}, "multi_label": True, "classes": ["cat", "dog"]}
     write_run(sweep / "0", final={"val/accuracy": 0.8}, best={"val/accuracy": 0.8}, data=data)
     assert "Wilson" not in make_sweep_page(sweep).html()
+
+
+def test_an_accuracy_that_trials_are_ranked_by_is_that_of_the_objective(tmp_path: Path) -> None:
+    sweep = write_sweep_folder(
+        tmp_path, [], space={"optimizer.lr": "interval(0,1)"}, objectives={"val/accuracy": "maximize"}
+    )
+    write_trial_folder(sweep, 0, {"optimizer.lr": 0.1}, status="completed", val_accuracy=0.9)
+    monitored = {"val/accuracy": 0.6}  # of the epoch of the least loss
+    write_run(sweep / "0", final=monitored, best=monitored, data={"images": {"val": 50}})
+    low, high = wilson_interval(0.9, 50)
+    found = parse_html(make_sweep_page(sweep).html())
+    assert ["0", "completed", f"0.9000 ({low:.2f} to {high:.2f})"] in [row[:3] for row in found.rows]

@@ -87,14 +87,18 @@ def _may_limit_validation(sweep: SweepFile, rows: Sequence[RunRow], records: Map
 def _accuracy_interval(
     row: RunRow, records: Mapping[str, RunRecord], *, is_limited: bool
 ) -> tuple[float, float, float] | None:
-    """Return the accuracy at the best epoch and its interval; None where unknown, or of several classes per image."""
+    """Return the accuracy at the best epoch and its interval; None where unknown, or of several classes per image.
+
+    Where the accuracy is an objective, the best epoch is that of the objectives, else the one that the run monitored.
+    """
     record = records.get(row["folder"])
     data = record.manifest["data"] if record and record.manifest else {}
     images = data.get("images", {}).get("val")
-    share = row.get(f"best/{ACCURACY}", row.get(f"final/{ACCURACY}"))
+    of_epoch = row.get(ACCURACY, row.get(f"best/{ACCURACY}"))
+    share = row.get(f"final/{ACCURACY}") if of_epoch is None else of_epoch
     if record is None or not images or share is None or not 0 <= share <= 1 or data.get("multi_label"):
         return None
-    if is_limited and f"best/{ACCURACY}" in row:
+    if is_limited and of_epoch is not None:
         with suppress(UserError):  # a folder without its config.yaml
             images = count_epoch_images(parse_config(record.folder)[1], {"val": images})["val"]
     return (share, *wilson_interval(share, images))
