@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 from copycat.inspection.reports.classification_curves import (
     compute_class_curves,
@@ -11,6 +12,7 @@ from copycat.inspection.reports.classification_curves import (
 )
 from copycat.inspection.reports.confusion_plots import draw_class_curves, make_confusion_plot
 from copycat.inspection.reports.evaluation_sections import make_prediction_sections
+from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import Predictions
 
 RNG = np.random.default_rng(0)
@@ -51,6 +53,17 @@ def test_a_matrix_that_is_left_out_is_said_to_be() -> None:
     matrix, _ = make_prediction_sections({"data": {"classes": classes}}, predicted, {})
     assert matrix.table is None
     assert matrix.note.endswith(" The matrix of 21 classes is left out; 20 have room.")
+
+
+@pytest.mark.parametrize("costs", [None, [[0.0, 1.0], [5.0, 0.0]]])
+def test_a_matrix_beside_a_decision_says_that_it_is_of_the_most_probable_class(costs: list[list[float]] | None) -> None:
+    found = Calibration(
+        weights="", created="", fitted_on="validation", images=40, temperature=2.0, checked={}, costs=costs
+    )
+    predicted = {"val": Predictions(np.arange(40) % 2, RNG.dirichlet(np.ones(2), 40))}
+    matrix, _ = make_prediction_sections({"data": {"classes": ["cat", "dog"]}}, predicted, {}, found)
+    line = " Of the most probable class, not of the calibration's decision."
+    assert matrix.note.endswith(line) == (costs is not None)
 
 
 def test_plots_of_classes_with_long_names_keep_their_axes() -> None:

@@ -104,9 +104,11 @@ def make_prediction_sections(
             left_out = (
                 "" if is_drawn else f" The matrix of {len(classes)} classes is left out; {MAX_CLASSES} have room."
             )
+            has_decision = calibration is not None and calibration.has_decision
+            argmax = " Of the most probable class, not of the calibration's decision." if has_decision else ""
             yield Section(
                 title=f"Confusion matrix ({title})",
-                note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}{left_out}",
+                note=f"{_accuracy(is_correct, count)} {_baseline(predicted, classes)}{new}{left_out}{argmax}",
                 table=_confusion_table(predicted, classes) if is_drawn else None,
             )
         against = "" if predicted.is_multi_label else " against the others"
