@@ -138,6 +138,22 @@ def test_configurations_that_share_the_best_mean_are_all_marked(tmp_path: Path) 
     assert [cell.is_best for (cell, *_) in cells_of(tmp_path).values()] == [False, True, True]
 
 
+def test_a_number_of_epochs_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    for place in range(2):
+        folder = tmp_path / str(place)
+        write_configured(folder, {"optimizer.lr": place + 1}, loss=0.5)
+        manifest = json.loads((folder / "run.json").read_text())
+        manifest["results"]["epochs"] = 5 + place
+        (folder / "run.json").write_text(json.dumps(manifest))
+    table = make_paper_table(read_run_rows(tmp_path), PaperRequest(metrics=["epochs"]))
+    assert table.column_titles == [("epochs", None)]
+    assert [[(cell.text, cell.is_best) for cell in cells] for _, cells in table.rows] == [
+        [("5", False)],
+        [("6", False)],
+    ]
+    assert not any("Bold" in note or "tests" in note for note in table.notes)
+
+
 def test_runs_that_differ_in_another_key_are_not_averaged(tmp_path: Path) -> None:
     for place, lr in enumerate([0.1, 0.2]):
         config: dict[str, object] = {"optimizer.lr": lr, "optimizer.momentum": 0.9}

@@ -16,6 +16,8 @@ from copycat.tables.run_row import REPEATS, RunRow, column_names
 from copycat.tables.statistics import Direction, find_best, mean_interval, natural_direction
 
 DEFAULT_METRICS = ("final/val/loss", "final/val/accuracy")
+COUNTS = ("epochs", "best/epoch")
+"""Numbers of which neither more nor less is better."""
 LEVEL = 0.05
 
 
@@ -95,7 +97,7 @@ def make_paper_table(
         row_keys = [key for key in varying_keys(runs) if key not in columns] or ["experiment"]
     groups = group_runs(runs, row_keys, columns, in_python=request.in_python)
     nodes = stated_directions(run.config for run in runs)
-    directions = {metric: natural_direction(metric, nodes) for metric in metrics}
+    directions = {metric: None if metric in COUNTS else natural_direction(metric, nodes) for metric in metrics}
     cells = {metric: _make_cells(groups, metric, request.digits, directions[metric]) for metric in metrics}
     count, short = len(row_keys), short_names([*row_keys, *columns])
     row_labels = {group.identity[:count]: _texts(group.labels[:count]) for group in groups}
@@ -151,14 +153,14 @@ def _metric_title(metric: str) -> str:
     return metric.removeprefix("final/")
 
 
-def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Direction) -> list[PaperCell]:
+def _make_cells(groups: Sequence[Group], metric: str, digits: int, direction: Direction | None) -> list[PaperCell]:
     """Make a metric's cell for each group; mark the best and what is not distinguishable from it."""
     values = [group.metric(metric) for group in groups]
     means = [fmean(one.values()) if one else None for one in values]
     present = [index for index, one in enumerate(values) if one]
     most = max((len(one) for one in values), default=0)
     best, close = -1, set[int]()
-    if len(present) > 1:
+    if len(present) > 1 and direction is not None:
         first, others = find_best(
             [values[index] for index in present], direction, overlap=_overlap(groups), level=LEVEL
         )
@@ -196,7 +198,7 @@ def _format_number(value: float, digits: int) -> str:
 
 def _make_notes(
     groups: Sequence[Group],
-    metrics: Mapping[str, Direction],
+    metrics: Mapping[str, Direction | None],
     cells: Mapping[str, Sequence[PaperCell]],
     *,
     left_out: int,
@@ -206,7 +208,8 @@ def _make_notes(
     """Describe the numbers, the runs that they summarize, and their comparison."""
     if pivots and len(metrics) == 1:
         ((metric, direction),) = metrics.items()
-        yield f"{_metric_title(metric)} ({'lower' if direction == 'minimize' else 'higher'} is better)."
+        better = {"minimize": " (lower is better)", "maximize": " (higher is better)", None: ""}[direction]
+        yield f"{_metric_title(metric)}{better}."
     if final := [_metric_title(name) for name in metrics if name.startswith("final/")]:
         yield f"{' and '.join(final)}: of the final weights."
     if best := [name for name in metrics if name in from_best]:
@@ -218,7 +221,7 @@ def _make_notes(
         yield f"Mean ± half of its 95 % interval by Student's t, over n = {most} runs that differ in {differing}."
     else:
         yield "One run per configuration."
-    if len(groups) > 1:
+    if len(groups) > 1 and any(metrics.values()):
         yield "Bold: the best."
         if any(cell.is_close for column in cells.values() for cell in column):
             yield "†: not distinguishable from it."
