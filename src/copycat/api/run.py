@@ -13,6 +13,7 @@ from copycat.api.table import Table
 from copycat.config.compose import Request, check_single_run, compose
 from copycat.config.errors import UserError
 from copycat.config.extras import require_package
+from copycat.config.metric_names import with_mean_loss
 from copycat.config.overrides import as_words
 from copycat.config.process_lock import process_lock
 from copycat.config.suggestions import did_you_mean, first_line, one_of
@@ -328,10 +329,11 @@ class Run:
     def _repr_html_(self) -> str:
         """Return status and metrics, for notebooks."""
         parts, metrics = (list(dict.fromkeys(name.partition("/")[at] for name in self.final)) for at in (0, 2))
+        best = with_mean_loss(self.best)
         rows = [
             {"metric": metric}
             | {f"{part}, final": self.final.get(f"{part}/{metric}") for part in parts}
-            | {f"{part}, best epoch": self.best.get(f"{part}/{metric}") for part in parts if self.best}
+            | {f"{part}, best epoch": best.get(f"{part}/{metric}") for part in parts if best}
             for metric in metrics
         ]
         return f"<p>{escape(repr(self))}</p>{Table(rows)._repr_html_() if rows else ''}"

@@ -46,3 +46,9 @@ def find_name_conflicts(nodes: Nodes, *, taken: Sequence[str]) -> Iterator[str]:
             yield f"metrics: expected names of letters, digits and _; got {format_value(name)}."
         if name in taken and node.get("average", "") not in PER_CLASS:
             yield f"metrics.{name}: expected another name, as every run has {name}, or average=none. Rename it."
+
+
+def with_mean_loss(metrics: Mapping[str, float]) -> Mapping[str, float]:
+    """Return the metrics of an epoch with the training loss of all its batches, which `train/loss` has of the last."""
+    mean = metrics.get("train/loss_mean")
+    return metrics if mean is None else {**metrics, "train/loss": mean}

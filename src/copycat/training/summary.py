@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from copycat.config.metric_names import with_mean_loss
 from copycat.config.printable import make_console, printable
 from copycat.config.suggestions import format_epochs, pluralize
 from copycat.models.metrics import list_quantities
@@ -71,7 +72,8 @@ def summary(folder: Path, manifest: Mapping[str, Any], *, max_epochs: int | None
     """Return the table of metrics, followed by status, warnings and folder."""
     results, data = manifest["results"], manifest["data"]
     shown: list[RenderableType] = []
-    final, best = results.get("final", {}), _best_metrics(results)
+    # the mean over several batches is comparable with losses of whole parts
+    final, best = results.get("final", {}), with_mean_loss(results.get("best", {}).get("metrics", {}))
     epoch = results["best"]["epoch"] if best else None
     if final or best:
         shown.append(_table(final, best, epoch=epoch))
@@ -121,15 +123,6 @@ def _early_end(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
         epochs = pluralize(ended["max_epochs"], "epoch")
         yield f"training ended by {ended['by']} after {ended['epoch']} of {epochs}{inside}"
         yield f"to resume: copycat resume {quote(str(folder))} {ended['by']}=MORE (in all; null: to the last epoch)"
-
-
-def _best_metrics(results: Mapping[str, Any]) -> Mapping[str, float]:
-    best = results.get("best")
-    if not best:
-        return {}
-    metrics: Mapping[str, float] = best["metrics"]
-    # the mean over several batches is comparable with losses of whole parts
-    return {**metrics, "train/loss": metrics.get("train/loss_mean", metrics["train/loss"])}
 
 
 def _column_notes(results: Mapping[str, Any]) -> Iterator[str]:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from copycat import Run
 from copycat.config.errors import UserError
 from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.metrics_csv import read_history
-from copycat.tables.statistics import wilson_interval
+from copycat.records.run_folder import read_manifest
+from copycat.tables.statistics import format_number, wilson_interval
 from tests.support.commands import call_copycat
 from tests.support.html import parse_html
 from tests.support.run_folders import write_run
@@ -70,6 +72,17 @@ def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:
     low, high = wilson_interval(share, images)
     row = next(row for row in parse_html(make_run_page(folder).html()).rows if row[0] == "accuracy")
     assert f"{share:.4f} ({low:.2f} to {high:.2f} of {images})" in row
+
+
+def test_the_loss_of_an_epoch_is_that_of_all_its_batches(tiny: Path, tmp_path: Path) -> None:
+    run = train_tiny("data.batch_size=4", "trainer.max_epochs=2", *QUIET, data=tiny, at=tmp_path).folder
+    best = read_manifest(run)["results"]["best"]["metrics"]
+    assert best["train/loss"] != best["train/loss_mean"]
+    found = parse_html(make_run_page(run).html())
+    row = dict(zip(found.rows[0], next(row for row in found.rows if row[0] == "loss"), strict=True))
+    (during,) = [cell for title, cell in row.items() if title.startswith("train, epoch ")]
+    assert during == format_number(best["train/loss_mean"])
+    assert f"<td>{during}</td>" in Run(run)._repr_html_()
 
 
 def test_an_epoch_of_few_batches_counts_their_images(tiny: Path, tmp_path: Path) -> None:

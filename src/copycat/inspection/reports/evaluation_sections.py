@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from copycat.config.metric_names import with_mean_loss
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
 from copycat.inspection.confusion_counts import confusion_matrix, count_decisions
@@ -40,7 +41,7 @@ def make_metric_sections(
     best = results.get("best", {})
     columns = {
         "final": results.get("final", {}),
-        f"epoch {best.get('epoch')}, best {best.get('monitor')}": best.get("metrics", {}),
+        f"epoch {best.get('epoch')}, best {best.get('monitor')}": with_mean_loss(best.get("metrics", {})),
     }
     places = [
         (title, part)
@@ -70,6 +71,8 @@ def make_metric_sections(
         note += " Scores are means over the classes, each predicted above 0.5."
     elif len(classes) == 2:
         note += f" Precision, recall and f1 are of: {classes[1]}."
+    if any(title != "final" and part == "train" for title, part in places):
+        note += " Training metrics of an epoch are measured during it, before each update."
     head = ["metric", *(f"{part}, {title}" for title, part in places)]
     yield Section(title="Metrics", note=note, table=Table(rows, head))
 
