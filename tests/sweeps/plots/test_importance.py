@@ -58,3 +58,8 @@ def test_importance_by_chance_is_gray(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
     found = read_importance_bars(make_search_results(lambda power: float(chance.random()), tmp_path))
     assert {color for _, color in found.values()} == {GRAY.lower()}
+
+
+def test_no_key_has_an_importance_where_all_trials_tie(tmp_path: Path) -> None:
+    found = read_importance_bars(make_search_results(lambda power: 0.5, tmp_path))
+    assert {*found.values()} == {(0.0, GRAY.lower())}
