@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 import copycat
 from copycat import Run, UserError
+from copycat.api.plots import plot_confusion
+from copycat.records.predictions import Predictions, write_predictions
 from tests.support.commands import run_copycat
 from tests.support.locks import hold_lock
 
@@ -122,6 +124,16 @@ def test_a_confusion_matrix_counts_the_validation_images(run: Run, tmp_path: Pat
     (bare / "predictions.csv").unlink()
     with pytest.raises(UserError, match="bare: expected a completed run, which has predictions; got none"):
         copycat.load_run(bare).plot_confusion()
+
+
+def test_images_of_several_classes_have_no_confusion_matrix(tmp_path: Path) -> None:
+    predictions = Predictions(np.ones((2, 3), dtype=np.int64), np.ones((2, 3), dtype=np.float32))
+    write_predictions(tmp_path, {"val": predictions})
+    expected = (
+        f"^{re.escape(str(tmp_path))}: expected a run on images of one class each; these may have several\\. Type "
+    )
+    with pytest.raises(UserError, match=expected):
+        plot_confusion(tmp_path, "val", classes=[*"abc"])
 
 
 def test_without_matplotlib_one_line_says_what_to_type(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

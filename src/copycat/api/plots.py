@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from matplotlib.figure import Figure
 
@@ -33,11 +34,16 @@ def plot_confusion(folder: Path, part: str, *, classes: Sequence[str]) -> Figure
     """Draw a confusion matrix; see `Run.plot_confusion`.
 
     Raises:
-        UserError: where predictions.csv lacks the part, or is damaged.
+        UserError: where predictions.csv lacks the part, or is damaged, or images may have several classes.
     """
     predictions = read_predictions(folder, classes=len(classes))
     if not predictions:
         raise UserError(f"{folder}: expected a completed run, which has predictions; got none.")
     if part not in predictions:
         raise UserError(f"part: expected one of {one_of(predictions)}; got {part!r}.")
+    if predictions[part].is_multi_label:
+        raise UserError(
+            f"{folder}: expected a run on images of one class each; these may have several."
+            f" Type copycat report {quote(str(folder))}, which counts each class."
+        )
     return make_confusion_plot(predictions[part].probability, predictions[part].label, classes)

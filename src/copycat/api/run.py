@@ -173,7 +173,8 @@ class Run:
             part: `val`, or `test` of a run with `test=true`.
 
         Raises:
-            UserError: where matplotlib is not installed, or the run recorded no predictions of that part.
+            UserError: where matplotlib is not installed, the run recorded no predictions of that part, or its images
+                may have several classes.
         """
         require_package("matplotlib", wanted_by="plot_confusion")
         from copycat.api.plots import plot_confusion
