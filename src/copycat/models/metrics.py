@@ -94,9 +94,20 @@ def list_quantities(metrics: Iterable[str]) -> list[str]:
     Values for each class are left out where there are more than `MAX_LISTED_CLASSES`.
     """
     found = dict.fromkeys(name.partition("/")[2] for name in metrics if not name.endswith("/loss_mean"))
-    classes = Counter(name.partition("/")[0] for name in found if "/" in name)
+    classes = _count_classes(found)
     listed = (name for name in found if "/" not in name or classes[name.partition("/")[0]] <= MAX_LISTED_CLASSES)
     return [*dict.fromkeys(["loss", *SCORE_NAMES, *listed])]
+
+
+def describe_unlisted(metrics: Iterable[str]) -> str:
+    """Return a line on the values for each class that `list_quantities` leaves out; empty where there are none."""
+    count = max(_count_classes({name.partition("/")[2] for name in metrics}).values(), default=0)
+    return f"values of {count} classes are left out; run.json has them" if count > MAX_LISTED_CLASSES else ""
+
+
+def _count_classes(quantities: Iterable[str]) -> Counter[str]:
+    """Count the values for each class of quantities such as `recall/cat`, by what they measure."""
+    return Counter(name.partition("/")[0] for name in quantities if "/" in name)
 
 
 def to_scalar_tensor(value: float) -> Tensor:

@@ -14,7 +14,7 @@ from rich.text import Text
 from copycat.config.metric_names import with_mean_loss
 from copycat.config.printable import make_console, printable
 from copycat.config.suggestions import format_epochs, pluralize
-from copycat.models.metrics import list_quantities
+from copycat.models.metrics import describe_unlisted, list_quantities
 
 STAGES = ("train", "val", "test")
 
@@ -132,6 +132,8 @@ def _column_notes(results: Mapping[str, Any]) -> Iterator[str]:
     if best := results.get("best"):
         yield f"epoch {best['epoch']}: the best {printable(best['monitor'])}"
         yield "during an epoch: measured before each update, as the losses printed above"
+    if unlisted := describe_unlisted([*results.get("final", {}), *results.get("best", {}).get("metrics", {})]):
+        yield unlisted
 
 
 def _table(final: Mapping[str, float], best: Mapping[str, float], *, epoch: int | None) -> Table:

@@ -18,6 +18,7 @@ from copycat.inspection.reports.run_page import make_run_page
 from copycat.records.metrics_csv import read_history
 from copycat.records.run_folder import read_manifest
 from copycat.tables.statistics import format_number, wilson_interval
+from copycat.training.summary import show
 from tests.support.commands import call_copycat
 from tests.support.html import parse_html
 from tests.support.run_folders import write_run
@@ -64,6 +65,22 @@ def test_the_caption_of_a_single_epoch_spans_none(tiny: Path, tmp_path: Path) ->
     _, caption = parse_html(make_run_page(run).html()).images[0]
     assert caption.startswith("loss and accuracy of epoch 0: train/loss ")
     assert f"; val/loss {loss:.4f}; " in caption
+
+
+def test_units_and_classes_without_room_are_said_to_be_left_out(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_tiny(
+        "model=shallow", "model.hidden=[70]", "trainer.max_epochs=1", *QUIET, data=tiny, at=tmp_path
+    ).folder
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["results"]["final"] |= {f"val/recall/c{number}": 0.5 for number in range(21)}
+    (run / "run.json").write_text(json.dumps(manifest))
+    found = parse_html(make_run_page(run).html())
+    assert any("an image for each of the first 64 units: " in caption for _, caption in found.images)
+    assert any("Values of 21 classes are left out; run.json has them." in text for text in found.texts)
+    show(run, manifest)
+    assert "values of 21 classes are left out; run.json has them\n" in capsys.readouterr().out
 
 
 def test_an_accuracy_comes_with_its_interval(folder: Path) -> None:

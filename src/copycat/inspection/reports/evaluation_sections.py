@@ -20,7 +20,7 @@ from copycat.inspection.reports.classification_curves import (
 )
 from copycat.inspection.reports.contents import COLORS, Cell, PageImage, Section, Table
 from copycat.inspection.reports.intervals import bootstrap
-from copycat.models.metrics import list_quantities
+from copycat.models.metrics import describe_unlisted, list_quantities
 from copycat.records.calibration_file import Calibration
 from copycat.records.predictions import Predictions
 from copycat.tables.statistics import format_number, wilson_interval
@@ -71,6 +71,8 @@ def make_metric_sections(
         note += " Scores are means over the classes, each predicted above 0.5."
     elif len(classes) == 2:
         note += f" Precision, recall and f1 are of: {classes[1]}."
+    if unlisted := describe_unlisted(name for values in columns.values() for name in values):
+        note += f" {unlisted.capitalize()}."
     if any(title != "final" and part == "train" for title, part in places):
         note += " Training metrics of an epoch are measured during it, before each update."
     head = ["metric", *(f"{part}, {title}" for title, part in places)]

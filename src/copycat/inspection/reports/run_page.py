@@ -20,7 +20,7 @@ from copycat.inspection.reports.gallery_file import TITLES, GalleryItem, read_ga
 from copycat.inspection.reports.manifest_sections import make_configuration_section, make_manifest_sections
 from copycat.inspection.reports.page import Page
 from copycat.inspection.reports.verdict import format_time, make_facts, make_title, make_verdict
-from copycat.inspection.reports.weight_images import draw_weights
+from copycat.inspection.reports.weight_images import MAX_UNITS, draw_weights
 from copycat.records.calibration_file import read_calibration
 from copycat.records.digests import recorded_digests
 from copycat.records.epoch_size import count_epoch_images
@@ -114,7 +114,8 @@ def _weights(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Section]:
     weights = read_weights(path, digest=recorded_digests(manifest).get(WEIGHTS))
     images = draw_weights(weights, image_shape=tuple(shape))
     if images:
-        caption = "First-layer weights, an image for each unit: gray is 0, brighter is positive, darker negative."
+        units = "unit" if len(images) < MAX_UNITS else f"of the first {MAX_UNITS} units"
+        caption = f"First-layer weights, an image for each {units}: gray is 0, brighter is positive, darker negative."
         sheet = contact_sheet(images, side=256 if len(images) == 1 else SIDE, columns=8)
         yield Section(title="Weights", images=[PageImage(encode_png(sheet), caption, "weights")])
 
