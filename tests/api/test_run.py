@@ -64,6 +64,11 @@ def test_a_run_that_ended_by_its_time_trains_on_without_a_limit(tiny: Path, tmp_
     assert longer.config["trainer"]["max_time"] is None
 
 
+def test_a_wrong_number_of_epochs_is_named_as_it_was_given(run: Run) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs: expected a whole number ≥ 1; got inf\.$"):
+        run.resume(max_epochs=inf)  # type: ignore[arg-type]
+
+
 def test_a_composed_request_trains_too(tiny: Path, tmp_path: Path) -> None:
     request = copycat.compose([*overrides(tiny, tmp_path), "trainer.max_epochs=1"])
     assert copycat.train(request).config["trainer"]["max_epochs"] == 1

@@ -298,7 +298,8 @@ class Run:
         from copycat.training.resume import resume
 
         more = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
-        given = {key: None if value == inf else value for key, value in more.items() if value is not None}
+        is_unlimited = {"trainer.max_time": max_time == inf}
+        given = {k: None if is_unlimited.get(k) else value for k, value in more.items() if value is not None}
         check_more(given)
         resume(open_run(self.folder), notify=lambda _: None, more=given)
         return load_run(self.folder)
