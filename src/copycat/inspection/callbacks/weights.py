@@ -3,7 +3,6 @@
 from copycat.inspection.callbacks.contact_sheet import contact_sheet, image_summary
 from copycat.inspection.callbacks.inspector import Inspector, summary_loggers
 from copycat.inspection.reports.weight_images import draw_weights
-from copycat.models.networks import inner_network
 from copycat.training.run_context import RunContext
 
 
@@ -13,7 +12,7 @@ class WeightImages(Inspector):
     def on_run_end(self, context: RunContext) -> None:
         """Write the images to loggers."""
         loggers = summary_loggers(context.loggers)
-        weights, image_shape = inner_network(context.classifier.network).state_dict(), context.data.image_shape
+        weights, image_shape = context.classifier.network.state_dict(), context.data.image_shape
         images = draw_weights(weights, image_shape=image_shape) if loggers else []
         for logger in loggers if images else ():
             logger.write(image_summary("weights/first_layer", contact_sheet(images, columns=8)), context.epochs)
