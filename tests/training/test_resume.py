@@ -142,6 +142,29 @@ def test_rows_that_were_lost_are_trained_again(tiny: Path, tmp_path: Path) -> No
     assert_same_folders(folder, reference)
 
 
+@pytest.mark.parametrize(("row", "start"), [(1, "no checkpoint"), (2, "resuming from epoch 1, batch 3")])
+def test_rows_that_were_changed_are_trained_again(row: int, start: str, tiny: Path, tmp_path: Path) -> None:
+    reference = train_killable(tiny, tmp_path).folder
+    folder = kill_run(tiny, tmp_path, after=("batch", 11))
+    history = folder / "metrics.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    lines[row] = lines[row].replace("0.6", "0.7", 1)
+    history.write_text("".join(lines))
+    said: list[str] = []
+    resume(open_run(folder), notify=said.append)
+    assert "last.ckpt: expected metrics.csv as the run wrote it; a row has changed since" in said[0]
+    assert said[-1].startswith(start)
+    assert_same_folders(folder, reference)
+
+
+def test_a_completed_run_whose_rows_were_changed_is_not_extended(tiny: Path, tmp_path: Path) -> None:
+    folder = train_killable(tiny, tmp_path).folder
+    history = folder / "metrics.csv"
+    history.write_text(history.read_text().replace("0.", "0.1", 1))
+    with pytest.raises(UserError, match=r"it is of another, or metrics\.csv has changed\. Type copycat rerun "):
+        resume(open_run(folder), notify=lambda line: None, more={"trainer.max_epochs": 4})
+
+
 def test_a_folder_that_was_moved_is_resumed_where_it_lies(tiny: Path, tmp_path: Path) -> None:
     reference = train_killable(tiny, tmp_path / "one").folder
     folder = kill_run(tiny, tmp_path / "one", after=("batch", 7))
@@ -172,7 +195,10 @@ def test_a_run_is_not_resumed_on_other_data(tiny: Path, tmp_path: Path) -> None:
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
-def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(tiny: Path, tmp_path: Path) -> None:
+def test_a_run_that_knew_fewer_scores_goes_on_with_the_columns_that_it_has(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copycat.training.checkpoints.digest_rows", lambda *_: None)  # nor did its checkpoints have one
     folder = kill_run(tiny, tmp_path, after=("batch", 8))
     remove_metric(folder, "balanced_accuracy")
     header = (folder / "metrics.csv").read_text().splitlines()[0]

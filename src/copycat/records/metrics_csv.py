@@ -59,6 +59,13 @@ def complete_lines(content: bytes) -> list[str]:
     return content[: content.rfind(b"\n") + 1].decode().splitlines()
 
 
+def digest_rows(folder: Path, epochs: int) -> str | None:
+    """Hash the header and the first rows of metrics.csv, one per epoch; return None where it has fewer."""
+    path = folder / FILE
+    lines = complete_lines(path.read_bytes())[: epochs + 1] if path.exists() else []
+    return history_digest("\n".join(lines).encode()) if epochs and len(lines) > epochs else None
+
+
 def history_digest(content: bytes) -> str:
     """Hash the content of metrics.csv: equal where two runs recorded the same bits."""
     return blake2b(content, digest_size=16).hexdigest()

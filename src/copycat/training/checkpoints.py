@@ -12,6 +12,7 @@ from torch import Tensor
 from copycat.models.metrics import Row, to_scalar_tensor
 from copycat.records.background_writer import BackgroundWriter
 from copycat.records.checkpoint_file import copy, keep_previous
+from copycat.records.metrics_csv import digest_rows
 from copycat.training.checkpoint_io import AtomicCheckpointIO, check_finite
 from copycat.training.decisions import RankDecisions
 from copycat.training.hook_compatibility import MultiStepCallback
@@ -219,6 +220,7 @@ class LastCheckpoint(MultiStepCallback):
             "finished": finished,
             "seconds": self.seconds,
             "callback_metrics": metrics,
+            "rows_digest": digest_rows(self.path.parents[1], position.epoch),
         }
 
     def on_load_checkpoint(

@@ -171,9 +171,11 @@ def _resume_on_rank(
             point = find_resume_point(opened, notify=lines.append)
             is_completed, epochs = opened.manifest["status"] == "completed", opened.manifest["results"].get("epochs")
             if is_completed and point.position.epoch != epochs:
-                wrong = damage(path) if (path := folder / "checkpoints" / "last.ckpt").exists() else "it has none"
+                path, wrong = folder / "checkpoints" / "last.ckpt", "it has none"
+                if path.exists():
+                    wrong = damage(path) or "it is of another, or metrics.csv has changed"
                 raise UserError(
-                    f"{folder}: expected the checkpoint of its last epoch; {wrong or 'it is of another'}."
+                    f"{folder}: expected the checkpoint of its last epoch; {wrong}."
                     f" Type copycat rerun {quote(str(folder))}, which trains it again."
                 )
             if EPOCHS in more and point.has_finished and (point.has_stopped_early or point.position.epoch < planned):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from copycat.config.printable import Notify
 from copycat.records.checkpoint_file import damage
-from copycat.records.metrics_csv import read_history
+from copycat.records.metrics_csv import digest_rows, read_history
 from copycat.records.run_loader import Opened, read_checkpoint
 from copycat.training.checkpoints import BEFORE, CHECKPOINT_KEY
 from copycat.training.lightning_internals import Position, has_stopped_early
@@ -63,6 +63,9 @@ def _list_checkpoints(opened: Opened, *, notify: Notify) -> Iterator[ResumePoint
         position = Position(state["epoch"], state["batch"])
         if count_rows(opened.folder) < position.epoch:
             notify(f"{path}: expected metrics.csv to reach epoch {position.epoch}; it does not. Resuming from before.")
+            continue
+        if state.get("rows_digest") not in (None, digest_rows(opened.folder, position.epoch)):
+            notify(f"{path}: expected metrics.csv as the run wrote it; a row has changed since. Resuming from before.")
             continue
         yield ResumePoint(position, path, state["finished"], has_stopped_early(checkpoint["callbacks"]))
 
