@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from copycat.config.errors import UserError
+from copycat.sweeps.search.storage import open_storage
 from tests.support.parameters import mark_slow
 from tests.support.search import finish_trial, learning_rate_loss, run_trials, start_search
 
@@ -59,6 +60,20 @@ def test_a_trial_whose_drawing_was_interrupted_receives_the_same_values(tmp_path
     assert whole is not None
     assert again is not None
     assert again.values == whole.values
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["", "without its study"])
+def test_a_quasi_random_sequence_skips_no_point_when_a_search_is_killed(is_lost: bool, tmp_path: Path) -> None:
+    words = ("hydra/sweeper/sampler=qmc", RATE, "optimizer.momentum=interval(0,0.9)", "hydra.sweeper.n_trials=4")
+    through = run_trials(start_search(*words, at=tmp_path / "through"))
+    stopped = start_search(*words, at=tmp_path / "stopped")
+    found = run_trials(stopped, 2)
+    stopped.study.sampler = stopped._sampler(2)
+    assert stopped.study.ask().relative_params  # drawn, and then the process is killed
+    if is_lost:
+        (tmp_path / "stopped" / "study.journal").unlink()
+        open_storage.cache_clear()
+    assert [*found, *run_trials(start_search(*words, at=tmp_path / "stopped"))] == through
 
 
 def test_a_search_improves_on_its_first_trials(tmp_path: Path) -> None:

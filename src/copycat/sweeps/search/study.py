@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import TPESampler
+from optuna.samplers import QMCSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -119,7 +119,10 @@ class SamplerFactory:
     def make(self, number: int, parameter: str = "") -> Any:
         """Make the sampler of a trial, or of one of its parameters."""
         seed = derive_seed("sampler", self._seed, number, *([parameter] if parameter else [])) % 2**31
-        return self._build(instantiate_target, seed) if self._tpe is None else self._tpe.seeded(seed)
+        sampler = self._build(instantiate_target, seed) if self._tpe is None else self._tpe.seeded(seed)
+        if isinstance(sampler, QMCSampler):  # it counts points in the study, where a killed trial would leave one out
+            sampler._find_sample_id = lambda *_: max(0, number - 1)  # type: ignore[method-assign]
+        return sampler
 
     def _build(self, build: Callable[..., Any], seed: int) -> Any:
         node, more = self._node, self._more
