@@ -1,11 +1,16 @@
 """Pruners receive artificial metrics after each validation, as from a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from copycat.config.errors import UserError
-from copycat.sweeps.search.study import make_pruner
+from copycat.records.trial_file import read_trial, write_trial
+from copycat.sweeps.search.proposals import Search
+from copycat.sweeps.search.storage import open_storage
+from copycat.sweeps.search.study import _load_study, make_pruner
+from copycat.sweeps.trial_folder import write_first_record
 from tests.support.search import finish_trial, start_search
 
 RATE = "optimizer.lr=tag(log,interval(1e-4,1))"
@@ -62,6 +67,42 @@ def test_a_killed_trial_that_repeats_epochs_is_pruned_after_the_same_epoch(prune
             assert ended[-1] == ended[-1 - attempt]
         finish_trial(of, job, lambda _, level=level: [level])  # type: ignore[misc]
     assert any(ended)
+
+
+def run_recorded_trial(of: Search, level: float, *, epochs: int = EPOCHS) -> str | None:
+    """Record the first epochs of the next trial, and its end unless epochs are left; return why it was pruned."""
+    job = of.next()
+    assert job is not None
+    folder, reason = of.folder / str(job.number), None
+    write_first_record(folder, job.number, job.run_overrides, job.values)
+    find_reason, rows = make_pruner(of.sweeper, folder, "val/loss"), ["epoch,val/loss"]
+    for epoch in range(epochs):
+        rows.append(f"{epoch},{level - 0.01 * epoch}")
+        (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+        if epoch < EPOCHS - 1 and (reason := find_reason(epoch, {"val/loss": level - 0.01 * epoch})):
+            break
+    if reason or epochs == EPOCHS:
+        status = "pruned" if reason else "completed"
+        write_trial(folder, replace(read_trial(folder), status=status, objectives={"val/loss": level}))
+        of.mark_done(job, read_trial(folder))
+    return reason
+
+
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_a_pruner_of_rungs_decides_the_same_once_its_study_was_lost(pruner: str, tmp_path: Path) -> None:
+    words = (f"hydra/sweeper/pruner={pruner}", *PRUNERS[pruner], "hydra.sweeper.study_name=s", RATE)
+    levels = [0.9, 0.4, 0.5, 0.6, 0.3, 0.7, 0.35, 0.32, 0.2, 0.45]
+    of = start_search(*words, at=tmp_path / "through")
+    through = [run_recorded_trial(of, level) for level in levels]
+    of = start_search(*words, at=tmp_path / "stopped")
+    stopped = [run_recorded_trial(of, level) for level in levels[:4]]
+    assert run_recorded_trial(of, levels[4], epochs=3) is None  # and then the process is killed
+    (tmp_path / "stopped" / "study.journal").unlink()
+    open_storage.cache_clear()
+    _load_study.cache_clear()
+    of = start_search(*words, at=tmp_path / "stopped")
+    assert [*stopped, *(run_recorded_trial(of, level) for level in levels[4:])] == through
+    assert any(through[5:])
 
 
 def test_without_a_pruner_all_trials_run_to_their_end(tmp_path: Path) -> None:

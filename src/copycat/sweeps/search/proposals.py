@@ -26,6 +26,7 @@ from copycat.sweeps.search.study import (
     get_trial,
     open_study,
     restore,
+    restore_rungs,
 )
 
 ORPHANED = 60.0
@@ -54,9 +55,12 @@ class Search:
         self._parameters = make_parameters(space, self.study)
         self._sampler = SamplerFactory(sweeper, constrained=bool(self.constraints)).make
         self.study.sampler = self._sampler(0)
-        if count := restore(self.study, folder, space, self._parameters, attributes={OWNER: owner}):
-            print_line(f"copycat: {pluralize(count, 'trial')} taken into the study from {folder}", error=True)
-        self._pending = self._find_unfinished()
+        restored = restore(
+            self.study, folder, space, self._parameters, objective=next(iter(self.wanted)), attributes={OWNER: owner}
+        )
+        if restored:
+            print_line(f"copycat: {pluralize(len(restored), 'trial')} taken into the study from {folder}", error=True)
+        self._pending = self._find_unfinished(restored)
 
     def next(self) -> Job | None:
         """Return the next trial; None if the requested number of trials is reached."""
@@ -117,7 +121,7 @@ class Search:
         self.study.sampler = self._sampler(trial.number)
         self.study.tell(running, values, state=STATES[trial.status])
 
-    def _find_unfinished(self) -> list[FrozenTrial]:
+    def _find_unfinished(self, restored: range) -> list[FrozenTrial]:
         """Return the trials of this sweep that have not ended; report those that have to the study."""
         unfinished = []
         for frozen in self.study.get_trials(deepcopy=False):
@@ -127,6 +131,8 @@ class Search:
                 trial = read_trial(self.folder / str(frozen.number))
             except (OSError, ValueError):
                 trial = None
+            if trial is not None and frozen.number in restored:
+                restore_rungs(self.study, frozen, trial.status, self.sweeper)
             if trial is not None and trial.status in ENDED:
                 self._report(frozen, trial)
             else:

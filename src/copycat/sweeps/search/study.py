@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 from optuna.samplers import QMCSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -55,11 +57,18 @@ def open_study(sweeper: Mapping[str, Any], folder: Path, *, directions: Sequence
 
 
 def restore(
-    study: Study, folder: Path, space: SearchSpace, by_axis: Mapping[str, Parameter], *, attributes: Mapping[str, Any]
-) -> int:
-    """Add the trials that have a folder and a number beyond the study's last one, as running trials; return how many.
+    study: Study,
+    folder: Path,
+    space: SearchSpace,
+    by_axis: Mapping[str, Parameter],
+    *,
+    objective: str,
+    attributes: Mapping[str, Any],
+) -> range:
+    """Add the trials that have a folder and a number beyond the study's last one, as running trials; return which.
 
-    A study lacks trials if its storage is lost, damaged or changed. Each added trial has these user attributes.
+    A study lacks trials if its storage is lost, damaged or changed. Each added trial has these user attributes, and the
+    values of the objective after each epoch.
     """
     numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
     missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)
@@ -69,25 +78,37 @@ def restore(
         except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
             study.add_trial(create_trial(state=TrialState.FAIL))
         else:
-            study.add_trial(_make_frozen_trial(folder / str(number), trial, space, by_axis, attributes))
-    return len(missing)
+            rows = read_curve(folder / str(number), objective)
+            study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    **_find_parameters(trial, space, by_axis),
+                    user_attrs=dict(attributes),
+                    intermediate_values={int(row["epoch"]): row[objective] for row in rows},
+                )
+            )
+    return missing
 
 
-def _make_frozen_trial(
-    folder: Path, trial: Trial, space: SearchSpace, by_axis: Mapping[str, Parameter], attributes: Mapping[str, Any]
-) -> FrozenTrial:
+def _find_parameters(trial: Trial, space: SearchSpace, by_axis: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the parameters of a recorded trial, and their distributions."""
     parameters = {parameter.name: parameter for parameter in by_axis.values()}
     drawn = {name: parameter.find_choice(trial.values, space) for name, parameter in parameters.items()}
     drawn = {name: value for name, value in drawn.items() if value is not None}
-    objective = next(iter(trial.objectives), None)
-    rows = read_curve(folder, objective)
-    return create_trial(
-        state=TrialState.RUNNING,
-        params=drawn,
-        distributions={name: parameters[name].distribution for name in drawn},
-        user_attrs=dict(attributes),
-        intermediate_values={int(row["epoch"]): row[objective] for row in rows if objective},
-    )
+    return {"params": drawn, "distributions": {name: parameters[name].distribution for name in drawn}}
+
+
+def restore_rungs(study: Study, frozen: FrozenTrial, status: str, sweeper: Mapping[str, Any]) -> None:
+    """Ask a pruner of rungs about each epoch of a restored trial, as the study holds what passed which rung."""
+    pruner = build_target("hydra.sweeper.pruner", sweeper["pruner"])
+    if not isinstance(pruner, SuccessiveHalvingPruner | HyperbandPruner):
+        return
+    epochs = sorted(frozen.intermediate_values)
+    for count, epoch in enumerate(epochs[:-1] if status == "completed" else epochs, 1):  # it was not asked at the end
+        seen = copy(study._storage.get_trial(frozen._trial_id))
+        seen.intermediate_values = {epoch: frozen.intermediate_values[epoch] for epoch in epochs[:count]}
+        if pruner.prune(study, seen) and count == len(epochs):
+            study._storage.set_trial_user_attr(frozen._trial_id, PRUNED_AFTER, epoch)
 
 
 class SamplerFactory:
