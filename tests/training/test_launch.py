@@ -1,7 +1,9 @@
 """Ranks start together, and none is waited for without a limit."""
 
 import os
+import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from copycat.config.errors import LateRankError, UserError
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.training.launch import FOLDER_VARIABLE, launch
+from copycat.training.ranks import make_ranks
 from tests.support.runs import QUIET, train_tiny
 
 TWO = {"strategy": "ddp", "devices": 2, "accelerator": "cpu", "threads": 1}
@@ -42,6 +45,19 @@ def test_a_rank_that_hangs_before_it_joins_is_ended_with_those_that_waited(late:
     with pytest.raises(UserError, match=r"^trainer\.timeout: expected 2 ranks to join$"):
         launch(join, TWO)  # type: ignore[arg-type]
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("hung", [0, 1])
+def test_a_rank_that_hangs_before_the_run_has_a_folder_is_named(hung: int) -> None:
+    def begin() -> None:
+        ranks = make_ranks({**TWO, "timeout": 1.0})
+        with ranks.joined(), ranks.together():
+            if ranks.rank == hung:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    host = re.escape(socket.gethostname())
+    with pytest.raises(UserError, match=f"expected 2 ranks to start; rank {hung} on {host} died or stopped responding"):
+        launch(begin, TWO)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("to_agent", [True, False])

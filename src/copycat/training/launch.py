@@ -36,6 +36,8 @@ TRACEBACK = "traceback"
 """File in which a rank leaves the traceback of an error before the run had a folder."""
 LATE = "late"
 """File in which a rank says that others did not join."""
+SILENT = "silent"
+"""File in which a rank names another one that hung before training."""
 FORK_SECONDS = 10
 """Time that ranks wait for the last one to be forked, at most."""
 SHUTDOWN_SECONDS = 15
@@ -90,7 +92,8 @@ def launch(train: Train, trainer: Mapping[str, Any]) -> RunResult:
         except ChildFailedError as failure:
             if not place.exists() and failure.get_first_failure()[1].exitcode == INTERRUPTED:
                 raise KeyboardInterrupt from failure
-            ended, reason = {}, _describe_death(failure)
+            silent = place.with_name(SILENT)
+            ended, reason = {}, silent.read_text("utf-8") if silent.exists() else _describe_death(failure)
         if (late := place.with_name(LATE)).exists():
             raise UserError(late.read_text(encoding="utf-8"))
         if "error" in ended:
@@ -173,7 +176,8 @@ def run_rank(train: Train, parent: int, place: str, last_forked: Semaphore | Non
             sys.exit(FAILED)
         except UserError as error:
             return {"error": str(error), "kind": "usage"}
-        except RankError:
+        except RankError as error:
+            Path(place).with_name(SILENT).write_text(str(error), encoding="utf-8")
             sys.exit(FAILED)
         except SignalException:  # by a handler of the agent, which a fork inherits until training has its own
             sys.exit(INTERRUPTED)

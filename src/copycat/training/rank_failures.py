@@ -71,10 +71,14 @@ class RankFailures:
                 if self._store.check([key := f"copycat/error/{rank}"]):
                     return f"{self.name(rank)}: {self._store.get(key).decode()}"
                 if timer.seconds() > SILENT_SECONDS:
-                    self._silent = rank
-                    return f"{self.name(rank)} died or stopped responding"
+                    return self.note_silent(rank)
             time.sleep(POLL_SECONDS)
         return ""
+
+    def note_silent(self, rank: int) -> str:
+        """Remember that a rank is silent, and return a line that says so."""
+        self._silent = rank
+        return f"{self.name(rank)} died or stopped responding"
 
     def name(self, rank: int) -> str:
         """Return the number of a rank, and its host."""

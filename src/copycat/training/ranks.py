@@ -110,7 +110,7 @@ class Ranks(Collectives):
         timer, pause = HeartbeatTimer(self._store, rank), POLL_SECONDS / 20
         while not self._store.check([key]):
             if timer.seconds() > self.timeout:
-                raise RankError(f"{self.failures.name(rank)} stopped responding")
+                raise RankError(self.failures.note_silent(rank))
             if self._store.check([error := f"copycat/error/{rank}"]):
                 raise RankError(f"{self.failures.name(rank)}: {self._store.get(error).decode()}")
             time.sleep(pause)
