@@ -3,6 +3,7 @@
 import json
 import statistics
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from copycat.sweeps.summary import find_pareto_front, group_configurations, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
-from copycat.sweeps.table import print_sweep
+from copycat.sweeps.table import describe_close, print_sweep
 from copycat.tables.query import Query
 from copycat.tables.statistics import Direction
 from tests.support.run_folders import write_run
@@ -278,3 +279,17 @@ def test_the_overlap_of_training_images_is_that_of_all_folds_where_only_some_ran
     losses = {"deep": [0.30, 0.35, 0.33, 0.31], "cnn": [0.32, 0.39, 0.35, 0.35]}
     repeats = [{"data.fold": fold, "seed": seed} for fold in (0, 1) for seed in (0, 1)]
     assert count_close(tmp_path, losses, repeats) == 0
+
+
+@pytest.mark.parametrize(("folds", "is_named"), [([0, 1], True), ([1], False)])
+def test_the_correction_for_folds_is_named_only_where_several_are_compared(
+    folds: list[int], is_named: bool, tmp_path: Path
+) -> None:
+    write_run(tmp_path, data={"images": {"train": 160, "val": 40}})
+    values = product(["deep", "cnn"], range(2), folds)
+    rows = [
+        {**make_row(number, loss=0.3, model=model, seed=seed, data_fold=fold), "folder": str(tmp_path)}
+        for number, (model, seed, fold) in enumerate(values)
+    ]
+    sweep = sweep_of("model", "seed", "data.fold", trials=8)
+    assert ("Nadeau and Bengio" in describe_close(sweep, group_configurations(rows, sweep))) == is_named

@@ -34,7 +34,7 @@ def make_ranking_sections(
         repeats = " and ".join(sweep.repeats)
         note = f"Mean ± deviation over {repeats}, best first; 95 % intervals of the mean by Student's t."
         if any(one.is_close for one in summaries):
-            note += f" {describe_close(sweep)}."
+            note += f" {describe_close(sweep, summaries)}."
         columns = configuration_columns(sweep)
         cells = _cells(columns, configuration_rows(summaries, sweep))
         intervals = [[_mean_cell(one, name) for name in sweep.objectives] for one in summaries]

@@ -126,12 +126,13 @@ def _with_close(ranked: Sequence[Configuration], sweep: SweepFile) -> list[Confi
         for one in ranked
         if one.trials
     ]
-    _, close = find_best(values, direction, overlap=_overlap([trial for one in ranked for trial in one.trials]))
+    _, close = find_best(values, direction, overlap=find_overlap(ranked))
     return [replace(one, is_close=place in close) for place, one in enumerate(ranked)]
 
 
-def _overlap(trials: Sequence[RunRow]) -> float:
+def find_overlap(configurations: Iterable[Configuration]) -> float:
     """Return the number of validation images by that of training images, where the split varies; else 0."""
+    trials = [trial for one in configurations for trial in one.trials]
     if len({tuple(trial.get(key) for key in SPLIT_KEYS) for trial in trials}) > 1:
         for trial in trials:
             with suppress(OSError, ValueError):  # run.json may have been removed

@@ -11,7 +11,14 @@ from copycat.config.printable import print_line, printable
 from copycat.config.suggestions import one_of, pluralize
 from copycat.records.lock import KILLED
 from copycat.records.trial_file import FILE as TRIAL
-from copycat.sweeps.summary import Configuration, find_pareto_front, group_configurations, is_done, rank_trials
+from copycat.sweeps.summary import (
+    Configuration,
+    find_overlap,
+    find_pareto_front,
+    group_configurations,
+    is_done,
+    rank_trials,
+)
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
@@ -25,7 +32,7 @@ from copycat.tables.render import (
     value_cell,
     wide_console,
 )
-from copycat.tables.run_row import FINAL, SPLIT_KEYS, RunRow
+from copycat.tables.run_row import FINAL, RunRow
 from copycat.tables.run_table import read_run_rows, within_constraints
 from copycat.tables.statistics import CLOSE, format_number
 
@@ -82,7 +89,7 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_table(wide_console(), configuration_columns(sweep), configuration_rows(summed[:max_rows], sweep))
         print_line(f"each configuration over {repeats}: mean ± standard deviation of its completed runs")
         if any(one.is_close for one in summed):
-            print_line(describe_close(sweep))
+            print_line(describe_close(sweep, summed))
         _print_omitted(len(summed), max_rows, "configuration", folder)
     console, first = wide_console(), shown[:max_rows]
     wide = console.width >= WIDE_COLUMNS
@@ -189,10 +196,10 @@ def configuration_rows(summaries: Sequence[Configuration], sweep: SweepFile) -> 
     ]
 
 
-def describe_close(sweep: SweepFile) -> str:
+def describe_close(sweep: SweepFile, configurations: Sequence[Configuration]) -> str:
     """Explain the mark of configurations that are not distinguishable from the best."""
-    varies = any(key in sweep.repeats for key in SPLIT_KEYS)
-    corrected = ", with Nadeau and Bengio's correction for overlapping training images" if varies else ""
+    is_corrected = find_overlap(configurations) > 0
+    corrected = ", with Nadeau and Bengio's correction for overlapping training images" if is_corrected else ""
     return (
         f"{CLOSE}: not distinguishable from the best by {printable(next(iter(sweep.objectives)))}: t tests"
         f"{corrected}, α = 0.05 with Holm's correction"
