@@ -11,7 +11,7 @@ from copycat.records.run_folder import read_manifest
 from copycat.sweeps.search.storage import open_storage
 from copycat.sweeps.trial_folder import write_first_record
 from tests.support.packs import run_sweep
-from tests.support.search import finish_trial, start_search
+from tests.support.search import finish_trial, run_trials, start_search
 
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1))", "model=logistic,shallow", "hydra.sweeper.n_trials=6")
 
@@ -29,6 +29,20 @@ def test_running_trials_are_finished_in_a_restored_study(tmp_path: Path) -> None
     assert [(job.number, job.values) for job in left] == [(0, jobs[0].values), (2, jobs[2].values)]
     assert [trial.state.name for trial in again.study.trials] == ["RUNNING", "COMPLETE", "RUNNING"]
     assert [trial.params["model"] for trial in again.study.trials] == [job.values["model"] for job in jobs]
+
+
+@pytest.mark.parametrize("record", [None, "{"], ids=["without a record", "with a damaged record"])
+def test_a_trial_without_a_record_starts_again_in_a_restored_study(record: str | None, tmp_path: Path) -> None:
+    through = run_trials(start_search(*WORDS, at=tmp_path / "through"))
+    stopped = tmp_path / "stopped"
+    run_trials(start_search(*WORDS, at=stopped), 3)
+    (stopped / "1" / "trial.json").unlink()  # as if the process was killed before it wrote this file
+    if record:
+        (stopped / "1" / "trial.json").write_text(record)
+    (stopped / "study.journal").unlink()
+    open_storage.cache_clear()
+    again = run_trials(start_search(*WORDS, at=stopped))
+    assert again == [through[1], *through[3:]]
 
 
 def test_a_study_has_the_violations_of_each_trial_without_a_warning(tiny: Path, tmp_path: Path) -> None:

@@ -56,7 +56,13 @@ class Search:
         self._sampler = SamplerFactory(sweeper, constrained=bool(self.constraints)).make
         self.study.sampler = self._sampler(0)
         restored = restore(
-            self.study, folder, space, self._parameters, objective=next(iter(self.wanted)), attributes={OWNER: owner}
+            self.study,
+            folder,
+            space,
+            self._parameters,
+            objective=next(iter(self.wanted)),
+            attributes={OWNER: owner},
+            is_shared=sweeper["storage"] is not None,
         )
         if restored:
             print_line(f"copycat: {pluralize(len(restored), 'trial')} taken into the study from {folder}", error=True)

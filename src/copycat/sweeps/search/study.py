@@ -64,19 +64,22 @@ def restore(
     *,
     objective: str,
     attributes: Mapping[str, Any],
+    is_shared: bool,
 ) -> range:
     """Add the trials that have a folder and a number beyond the study's last one, as running trials; return which.
 
     A study lacks trials if its storage is lost, damaged or changed. Each added trial has these user attributes, and the
-    values of the objective after each epoch.
+    values of the objective after each epoch. One without a readable record starts again; in a study that several sweeps
+    share it has failed, as it may be another sweep's.
     """
     numbers = [int(place.name) for place in folder.iterdir() if place.name.isdecimal()]
     missing = range(len(study.get_trials(deepcopy=False)), max(numbers, default=-1) + 1)
     for number in missing:
         try:
             trial = read_trial(folder / str(number))
-        except (OSError, ValueError):  # a trial of another sweep in the same study, or a damaged record
-            study.add_trial(create_trial(state=TrialState.FAIL))
+        except (OSError, ValueError):
+            state = TrialState.FAIL if is_shared else TrialState.RUNNING
+            study.add_trial(create_trial(state=state, user_attrs=dict(attributes)))
         else:
             rows = read_curve(folder / str(number), objective)
             study.add_trial(
