@@ -1,5 +1,6 @@
 """Event files written many records at once, read back by TensorBoard's own readers."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +46,18 @@ def test_tensorboard_reads_every_value_to_the_bit(
             (step, value.tobytes()) for step, value in zip(steps, values[:, 0], strict=True)
         ]
         assert [event.wall_time for event in board.Scalars(tag)] == [step / 8 for step in steps]
+
+
+def test_a_full_disk_leaves_no_part_of_a_record(tmp_path: Path) -> None:
+    file, values = EventFile(tmp_path / "events"), np.ones((3, 1), dtype=np.float32)
+    (path,) = (tmp_path / "events").iterdir()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 70, limits[1]))  # room for one record and a part
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            file.add(["loss"], values, steps=[0, 1, 2], times=np.ones(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    file.add(["loss"], values, steps=[0, 1, 2], times=np.ones(3))
+    file.close()
+    assert [event.step for event in load_events(tmp_path / "events").Scalars("loss")] == [0, 1, 2]

@@ -46,8 +46,7 @@ class EventFile:
     def add_event(self, event: Event) -> None:
         """Append an event of any kind."""
         content: bytes = event.SerializeToString()
-        checksum = struct.pack("<I", _mask(google_crc32c.value(content)))
-        self._file.write(b"".join([_length_header(len(content)), content, checksum]))
+        self._append(b"".join([_length_header(len(content)), content, make_checksum(content)]))
 
     def add(
         self, tags: Sequence[str], values: NDArray[np.float32], *, steps: Sequence[int], times: NDArray[np.float64]
@@ -65,7 +64,18 @@ class EventFile:
         records[:, 12:-4] = events
         checksums = np.array([google_crc32c.value(event.tobytes()) for event in events], dtype=np.uint64)
         records[:, -4:] = _mask(checksums).astype("<u4")[:, None].view(np.uint8)
-        self._file.write(records.tobytes())
+        self._append(records.tobytes())
+
+    def _append(self, records: bytes) -> None:
+        """Append records, or none of them where the disk is full: nothing after a part of one could be read."""
+        start, rest = self._file.tell(), memoryview(records)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(start)
+            self._file.seek(start)
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -125,7 +135,12 @@ def _template(tags: tuple[str, ...]) -> tuple[Bytes, list[int]]:
 def _length_header(size: int) -> bytes:
     """Return the length of an event and its checksum, which precede it."""
     length = struct.pack("<Q", size)
-    return length + struct.pack("<I", _mask(google_crc32c.value(length)))
+    return length + make_checksum(length)
+
+
+def make_checksum(content: bytes) -> bytes:
+    """Return the checksum that follows a record's length, and its event."""
+    return struct.pack("<I", _mask(google_crc32c.value(content)))
 
 
 def _mask(checksum: Any) -> Any:

@@ -8,6 +8,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG, SESSION_START_INFO_TAG
 
 from copycat.config.atomic_write import write_whole
+from copycat.inspection.tensorboard.event_file import make_checksum
 
 EVENTS = "events.out.tfevents.*"
 MERGED = "events.out.tfevents.0000000000.kept"
@@ -38,12 +39,16 @@ def _is_past(event: Event, step: int) -> bool:
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, Event]]:
-    """Yield each complete record: its length u64, a checksum u32, the event, a checksum u32; all little-endian."""
+    """Yield each record up to a damaged one: its length u64, a checksum u32, the event, a checksum u32.
+
+    All are little-endian. A last record may be cut short by a kill, any by a full disk.
+    """
     offset = 0
     while offset + 12 <= len(content):
         (length,) = struct.unpack_from("<Q", content, offset)
         end = offset + 12 + length + 4
-        if end > len(content):  # cut short
+        event = content[offset + 12 : end - 4]
+        if end > len(content) or content[end - 4 : end] != make_checksum(event):
             return
-        yield content[offset:end], Event.FromString(content[offset + 12 : end - 4])
+        yield content[offset:end], Event.FromString(event)
         offset = end
