@@ -1,6 +1,8 @@
 """A run: what it leaves behind, how it fails, what it promises."""
 
+import errno
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -236,6 +238,18 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_line(tiny: Path, tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output_dir: expected a folder to write to"):
         train_tiny("trainer.max_epochs=1", data=tiny, at=tmp_path / "file")
+
+
+def test_a_trial_that_cannot_be_written_names_its_folder(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("copycat.training.recorder.reserve", fill)
+    request = compose_quickly(["data=folder", f"data.root={tiny}", "data.image_size=8"])
+    with pytest.raises(UserError, match=rf"^{tmp_path}/0: expected a folder to write to; No space left on device\.$"):
+        train(request, folder=tmp_path / "0")
 
 
 def test_a_target_that_is_no_source_is_one_clear_line(tiny: Path, tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def _train_on_rank(
             if isinstance(error, UserError):
                 raise
             # only the first files raise here: later write errors are recorded in the run's status
-            raise UserError(f"output_dir: expected a folder to write to; got {root}: {error.strerror}.") from error
+            expected = f"output_dir: expected a folder to write to; got {root}:"
+            if folder is not None:
+                expected = f"{folder}: expected a folder to write to;"
+            raise UserError(f"{expected} {error.strerror}.") from error
 
 
 def check_buildable(request: Request, *, metrics: Mapping[str, Sequence[str]] = {}) -> None:
