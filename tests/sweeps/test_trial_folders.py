@@ -1,6 +1,8 @@
 """Folders of trials that another process locks, or that are damaged or forged."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +222,22 @@ def test_a_sweep_that_was_killed_while_it_wrote_its_first_file_can_be_started(tm
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / ".sweep.json.0a1b2c").write_text("{")
     assert start_search("seed=1,2", at=tmp_path / "sweep").next() is not None
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_sweep_whose_folder_cannot_be_written_to_is_one_clear_line(
+    is_resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_resumed:
+        start_search("seed=1,2", at=tmp_path)
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("copycat.sweeps.sweep_file.write_whole", refuse)
+    line = f"^sweep.folder: expected a folder to write to; got {tmp_path}: Read-only file system.$"
+    with pytest.raises(UserError, match=line):
+        start_search("seed=1,2", at=tmp_path)
 
 
 def test_the_message_about_a_damaged_trial_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

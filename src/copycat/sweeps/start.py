@@ -3,7 +3,8 @@
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -71,19 +72,27 @@ def open_sweep_folder(request: SweepRequest) -> Path:
             from copycat.sweeps.race.session import check_race  # which imports what other sweeps do not need
 
             check_race(folder, request.settings)  # before the sweep is no longer recorded as ended
-        write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
+        with _naming_folder(folder):
+            write_sweep(folder, replace(record, id=before.id, started=before.started, seconds=before.seconds))
         return folder
     # a killed process may have left a temporary file, whose name starts with a dot
     if folder.exists() and any(
         not path.name.startswith((".", SEARCH_TABLE, SEARCH_IMAGES)) for path in folder.iterdir()
     ):
         raise UserError(f"sweep.folder: expected a sweep's folder, or one to be made; got {folder}, with other files.")
-    try:
+    with _naming_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _write_first(record, folder)
+    return folder
+
+
+@contextmanager
+def _naming_folder(folder: Path) -> Iterator[None]:
+    """Raise a UserError where a sweep's folder cannot be written to."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"sweep.folder: expected a folder to write to; got {folder}: {error.strerror}.") from error
-    _write_first(record, folder)
-    return folder
 
 
 def _check_can_be_raced(record: SweepFile) -> None:
