@@ -1,5 +1,6 @@
 """What a run on two ranks records where one of them fails, and that it resumes to the bits of a whole run."""
 
+import errno
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from copycat.config.errors import UserError
 from copycat.records.checkpoint_file import damage
 from copycat.records.lock import current_status
 from copycat.records.metrics_csv import read_history
@@ -138,3 +140,15 @@ def test_a_wrong_call_is_one_line_whatever_the_number_of_ranks(word: str, uneven
     assert len(lines) == 1
     assert lines[0].startswith(f"copycat: {word.partition('=')[0]}")
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_full_disk_before_training_is_one_line_of_all_ranks(
+    uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("copycat.training.recorder.reserve", fill)  # of which forked ranks learn
+    with pytest.raises(UserError, match=r"^output_dir: expected a folder to write to; got .*: No space left on device"):
+        train_tiny(*TWO, *WORDS, data=uneven, at=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

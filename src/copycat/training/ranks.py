@@ -80,14 +80,14 @@ class Ranks(Collectives):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Raise a UserError on all ranks where one raises it inside; the others wait at the end."""
+        """Raise a UserError on all ranks where one raises it, or an OSError, inside; the others wait at the end."""
         if self.size == 1:
             yield
             return
         key = self._next_key()
         try:
             yield
-        except UserError as error:
+        except (UserError, OSError) as error:
             self._store.set(f"{key}/{self.rank}", str(error) or "error")
             raise
         self._store.set(f"{key}/{self.rank}", "")
