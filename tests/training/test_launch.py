@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import LateRankError, UserError
 from copycat.records.run_folder import read_manifest, write_manifest
 from copycat.training.launch import FOLDER_VARIABLE, launch
@@ -76,7 +77,7 @@ def test_a_signal_before_a_run_is_resumed_interrupts_it(tiny: Path, tmp_path: Pa
     write_manifest(folder, read_manifest(folder) | {"status": "running", "ended": None, "seconds": None})  # killed
 
     def be_ended() -> None:
-        Path(os.environ[FOLDER_VARIABLE]).write_text(str(folder))
+        write_whole(Path(os.environ[FOLDER_VARIABLE]), str(folder).encode())  # by both ranks
         os.kill(os.getppid(), signal.SIGINT)
         time.sleep(60)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from copycat.config.atomic_write import write_whole
 from copycat.config.errors import LateRankError, UserError
 from copycat.config.worlds import choose_backend, world_size
 from copycat.data.decoding_loader import exit_with_parent
@@ -125,7 +126,7 @@ def _can_fork(trainer: Mapping[str, Any]) -> bool:
 def name_folder(folder: Path, ranks: Ranks) -> None:
     """Name the run folder to the agent that started these ranks."""
     if ranks.is_first and (place := os.environ.get(FOLDER_VARIABLE)):
-        Path(place).write_text(str(folder), encoding="utf-8")
+        write_whole(Path(place), str(folder).encode())  # a signal may let the agent read it at any time
 
 
 def _describe_death(failure: Any) -> str:
