@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copycat.records.background_writer import BackgroundWriter
-from copycat.records.metrics_csv import history_digest, read_history
+from copycat.records.metrics_csv import digest_rows, history_digest, read_history
 from copycat.training.history import MetricsCSVLogger
 
 
@@ -86,3 +86,11 @@ def test_the_digest_tells_two_histories_apart(tmp_path: Path) -> None:
         history.finalize("success")
         digests.add(history_digest((tmp_path / name / "metrics.csv").read_bytes()))
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize("ending", ["", "2,0.3\n", "2,0.", "2"], ids=["", "a later row", "a part of one", "less of it"])
+def test_rows_have_the_same_digest_whatever_follows_them(ending: str, tmp_path: Path) -> None:
+    rows = "epoch,train/loss\n0,0.5\n1,0.4\n"
+    (tmp_path / "metrics.csv").write_text(rows + ending)
+    assert digest_rows(tmp_path, 2) == history_digest(rows.encode())
+    assert digest_rows(tmp_path, 4) is None
