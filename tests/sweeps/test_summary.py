@@ -16,7 +16,7 @@ from copycat.sweeps.sweep_file import SweepFile, write_sweep
 from copycat.sweeps.table import describe_close, print_sweep
 from copycat.tables.query import Query
 from copycat.tables.statistics import Direction
-from tests.support.run_folders import write_run
+from tests.support.run_folders import change_manifest, write_run
 from tests.support.sweep_folders import write_trial_folder
 
 LOSS: dict[str, Direction] = {"val/loss": "minimize"}
@@ -226,6 +226,21 @@ def test_ranks_over_other_validation_images_are_noted(
     out = capsys.readouterr().out
     assert (f"{key} varies, and so may the images that validate" in out) == is_noted
     assert ("to prove the best" in out) != is_noted
+
+
+@pytest.mark.parametrize("key", ["data.fold", "data.image_size"])
+def test_trials_on_other_images_are_named_below_the_means(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path, sweep_of(*dict.fromkeys((key, "data.fold")), trials=3))
+    for number, images in enumerate((9, 9, 10)):
+        write_trial_folder(tmp_path, number, {key: number, "data.fold": number}, status="completed", val_loss=0.5)
+        change_manifest(
+            tmp_path / str(number), lambda manifest, count=images: manifest["data"]["images"].update(val=count)
+        )
+    print_sweep(tmp_path)
+    is_named = "the data changed: trial 2 has other images than trial 0" in capsys.readouterr().out
+    assert is_named == (key == "data.fold")
 
 
 def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(

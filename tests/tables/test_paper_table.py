@@ -274,3 +274,15 @@ def test_flags_of_such_a_table_need_it(tmp_path: Path, capsys: pytest.CaptureFix
     assert re.search(r"--rows: expected --latex or --markdown beside it; got neither", capsys.readouterr().err)
     call_copycat("runs", tmp_path, "--latex", status=2)
     assert "expected completed runs; got none" in capsys.readouterr().err
+
+
+def test_runs_on_other_images_are_named(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(
+            tmp_path / str(seed), overrides=[f"seed={seed}"], final={"val/loss": 0.5}, data={"images": {"val": seed}}
+        )
+        (tmp_path / str(seed) / "config.yaml").write_text(f"seed: {seed}\n")
+    notes = make_paper_table(read_run_rows(tmp_path), PaperRequest()).notes
+    assert (
+        "The data changed: run 2 has other images than run 1; means and ranks mix results on different data." in notes
+    )

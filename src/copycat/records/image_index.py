@@ -93,6 +93,18 @@ def training_digests(images: Iterable[ImageRecord]) -> set[str]:
     return {image.digest for image in images if image.part == "train"}
 
 
+def read_divided_rows(folder: Path) -> set[bytes]:
+    """Return the rows of training and validation images, without their part; empty without images.csv.
+
+    They are not parsed: a table reads the files of many runs.
+    """
+    try:
+        lines = read_file(folder / FILE).splitlines()
+    except (OSError, ValueError):
+        return set()
+    return {line.partition(b",")[2] for line in lines if line.startswith((b"train,", b"val,"))}
+
+
 def read_images(folder: Path) -> list[ImageRecord] | None:
     """Read images.csv; None where it is missing or damaged."""
     try:

@@ -10,7 +10,13 @@ from copycat.records.epoch_size import count_epoch_images
 from copycat.records.reader import parse_config
 from copycat.sweeps.summary import Configuration, group_configurations
 from copycat.sweeps.sweep_file import SweepFile
-from copycat.sweeps.table import configuration_columns, configuration_rows, describe_close, trial_columns
+from copycat.sweeps.table import (
+    configuration_columns,
+    configuration_rows,
+    data_change_notes,
+    describe_close,
+    trial_columns,
+)
 from copycat.tables.render import Column
 from copycat.tables.run_reader import RunRecord
 from copycat.tables.run_row import RunRow
@@ -48,7 +54,7 @@ def make_ranking_sections(
     intervals_by_trial = {
         row["trial"]: found for row in shown if (found := _accuracy_interval(row, records, is_limited=is_limited))
     }
-    note = "Best first."
+    note = " ".join(["Best first.", *(f"{one[0].upper()}{one[1:]}." for one in data_change_notes(rows, sweep))])
     if len(rows) > MAX_ROWS:
         note += f" The first {MAX_ROWS} of {len(rows)}; all of them: copycat runs."
     if intervals_by_trial:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from copycat.config.dotted_keys import short_names
@@ -20,6 +20,7 @@ from copycat.sweeps.summary import (
     rank_trials,
 )
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
+from copycat.tables.data_changes import describe_data_changes
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -119,6 +120,8 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
             f"{one_of(sweep.varying_images)} varies, and so may the images that validate: ranks compare metrics on"
             " other images"
         )
+    for note in data_change_notes(shown, sweep):
+        print_line(note)
     if any(row.get("pareto") for row in shown):
         print_line(f"*: on the Pareto front of {' and '.join(sweep.objectives)}")
     if sweep.is_out_of_time:
@@ -128,6 +131,16 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(f"to resume: copycat resume {quoted}")
     started = (place for place in folder.iterdir() if place.name.isdecimal() and not place.is_symlink())
     return len(rows) == sum((place / TRIAL).is_file() for place in started)
+
+
+def data_change_notes(rows: Iterable[RunRow], sweep: SweepFile) -> Iterator[str]:
+    """Yield a sentence for trials over seeds or folds that should have the same images, and have not."""
+    groups: dict[str, list[tuple[str, Path]]] = {}
+    keys = [key for key in sweep.hyper_parameters if key == "experiment" or key.partition(".")[0] == "data"]
+    for row in sorted(rows, key=lambda row: row["trial"]):
+        if sweep.repeats and is_done(row, sweep.objectives):
+            groups.setdefault(repr([row.get(key) for key in keys]), []).append((str(row["trial"]), Path(row["folder"])))
+    yield from filter(None, map(describe_data_changes, groups.values()))
 
 
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:

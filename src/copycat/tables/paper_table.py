@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -10,6 +11,7 @@ from copycat.config.errors import UserError
 from copycat.config.metric_names import stated_directions
 from copycat.config.printable import printable
 from copycat.config.suggestions import pluralize
+from copycat.tables.data_changes import describe_data_changes
 from copycat.tables.grouping import Group, RecordedRun, group_runs, read_completed, varying_keys
 from copycat.tables.query import resolve_name
 from copycat.tables.run_row import REPEATS, RunRow, column_names
@@ -221,6 +223,10 @@ def _make_notes(
         yield f"Mean ± half of its 95 % interval by Student's t, over n = {most} runs that differ in {differing}."
     else:
         yield "One run per configuration."
+    for group in groups:
+        folders = ((str(run.row["run"]), Path(run.row["folder"])) for run in group.runs.values())
+        if note := describe_data_changes(folders, noun="run"):
+            yield f"{note[0].upper()}{note[1:]}."
     if len(groups) > 1 and any(metrics.values()):
         yield "Bold: the best."
         if any(cell.is_close for column in cells.values() for cell in column):

@@ -13,6 +13,7 @@ from copycat.records.trial_file import ENDED
 from copycat.sweeps.race.decision import MeanDifference, Pair, Round, Values, Verdict, compare, replay
 from copycat.sweeps.race.plan import RacePlan
 from copycat.sweeps.sweep_file import FILE, read_sweep
+from copycat.tables.data_changes import describe_data_changes
 from copycat.tables.run_reader import RunRecord, read_trials
 from copycat.tables.statistics import direction_sign
 
@@ -43,6 +44,8 @@ class RaceRecord:
     """Number of images of the test part, which the race does not look at; 0 where the source has none."""
     report_failures: int = 0
     """Failed runs of the report, which then has no figures."""
+    data_changes: str = ""
+    """A sentence on runs whose images differ from those of others; empty where all have the same."""
 
     @property
     def verdict(self) -> Verdict:
@@ -99,7 +102,8 @@ def read_rounds(plan: RacePlan, folder: Path) -> RaceRecord:
             on_test = [_on_test([trials[n] for n in _numbers(plan, one, fresh)], plan.test_metric) for one in chosen]
             report = _report(found, sign, plan.folds, on_test)
     images = next((_test_images(record) for record in first if record is not None), 0)
-    return RaceRecord(plan, rounds, report, parameters, images, failures)
+    changes = describe_data_changes((str(number), record.folder) for number, record in sorted(trials.items()))
+    return RaceRecord(plan, rounds, report, parameters, images, failures, changes)
 
 
 def choose(plan: RacePlan, rounds: Sequence[Round], parameters: Sequence[int | None]) -> list[int]:

@@ -36,6 +36,8 @@ def describe_race(race: RaceRecord, folder: Path) -> Iterator[str]:
         yield _figures(race)
     if race.report is not None and race.report.test:
         yield _on_test(race)
+    if race.data_changes:
+        yield race.data_changes
     if race.verdict == "undecided":
         least = format_number(race.rounds[-1].detectable)
         yield f"the minimum detectable difference with these images is about {least}; more rounds would not help"
