@@ -1,5 +1,7 @@
 """Images of every mode, format and orientation, resized to squares."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from copycat.data.decode import decode, image_extensions, is_image, to_square_pixels
+from copycat.data.decode import decode, image_extensions, is_image, read_image, to_square_pixels, to_upright_rgb
 from tests.support.images import get_color, save_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -126,6 +128,28 @@ def test_a_palette_with_an_alpha_for_each_entry_is_laid_on_white(tmp_path: Path)
 def test_a_key_color_is_clear(tmp_path: Path, mode: str, key: object, value: int) -> None:
     path = save_image(tmp_path, Image.new(mode, (4, 4), value), "a.png", transparency=key)
     assert get_color(decode(path, size=4)) == WHITE
+
+
+@pytest.mark.parametrize(
+    ("bits", "color_type", "pixels", "key", "expected"),
+    [
+        (2, 0, b"\x1b", [1], [0, 255, 170, 255]),  # gray values 0, 1, 2, 3
+        (4, 0, b"\x05\xaf", [10], [0, 85, 255, 255]),
+        (16, 0, b"\x00\x00\x07\x07\x09\x09\xff\xff", [0x0707], [0, 255, 9, 255]),
+        (16, 2, b"\x12\x34" * 3 + b"\x34\x12" * 3, [0x1234] * 3, [255, 0x34]),
+    ],
+)
+def test_a_key_color_of_other_than_8_bits_is_clear(
+    bits: int, color_type: int, pixels: bytes, key: list[int], expected: list[int], tmp_path: Path
+) -> None:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", len(expected), 1, bits, color_type, 0, 0, 0)
+    chunks = {b"IHDR": header, b"tRNS": struct.pack(f">{len(key)}H", *key), b"IDAT": zlib.compress(b"\0" + pixels)}
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, chunks, chunks.values())) + chunk(b"IEND", b""))
+    assert read_image(path, lambda image: np.asarray(to_upright_rgb(image)))[0, :, 0].tolist() == expected
 
 
 def test_cmyk_becomes_rgb_without_being_inverted(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,9 +177,20 @@ def to_square_pixels(image: Image.Image, *, size: int, fit: str = "crop") -> NDA
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Convert an open image to RGB, turned upright by its EXIF orientation."""
+    _scale_transparent_color(image)
     image.load()  # first: Pillow turns a TIFF as it loads it, and removes its orientation
     turn = _upright_transpose(image)
     return _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
+
+
+def _scale_transparent_color(image: Image.Image) -> None:
+    """Scale the transparent color of a PNG to 8 bits, as Pillow scales the pixels alone."""
+    color = image.info.get("transparency")
+    raw_mode = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else None
+    if raw_mode in ("L;2", "L;4") and color is not None:
+        image.info["transparency"] = color * 255 // (2 ** int(raw_mode[2:]) - 1)
+    elif raw_mode == "RGB;16B" and color is not None:
+        image.info["transparency"] = tuple(value >> 8 for value in color)
 
 
 def _describe_error(error: Exception) -> str:
@@ -239,6 +250,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     gray *= 255.0 / white
     if getattr(image, "tag_v2", {}).get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts such files of 8 bits alone
         np.subtract(255.0, gray, out=gray)
+    if (transparent := image.info.get("transparency")) is not None:
+        gray[np.asarray(image) == transparent] = 255.0
     return Image.fromarray(np.round(gray, out=gray).astype(np.uint8))
 
 
