@@ -3,6 +3,8 @@
 import gc
 import multiprocessing
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,13 @@ import torch
 from torch import Tensor
 
 from copycat.data.datamodule import DataModule
+from copycat.data.decode import UnreadableImage
 from copycat.data.decoding_loader import DecodingLoader
 from copycat.data.sources.folder import Folder
 from copycat.models.prediction_buffer import MAX_PIECES
 from copycat.models.stage_metrics import StageMetrics
 from tests.support.batches import LABELS, LENGTH, OnDemand, are_equal, epoch_of, make_loader, make_order
+from tests.support.images import write_image_folder
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # where there are fewer cores
@@ -118,6 +122,17 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
     loader = DecodingLoader(Unreadable(), LABELS, make_order(shuffle=False), workers=0)
     with pytest.raises(ValueError, match="image 0 is gone"):
         next(iter(loader))
+
+
+def test_an_image_that_another_one_replaces_is_refused_and_one_that_is_touched_is_not(tmp_path: Path) -> None:
+    root = write_image_folder(tmp_path, classes={"cat": 0, "dog": 9}, parts={"train": 2, "val": 1}, levels=9)
+    loader = DataModule(Folder(root=str(root), image_size=8, memory_mb=0), workers=0).loader("train")
+    assert list(loader)
+    replaced, copied = root / "train" / "dog" / "1.png", root / "train" / "cat" / "0.png"
+    shutil.copy(copied, replaced)
+    copied.touch()
+    with pytest.raises(UnreadableImage, match=re.escape(f"{replaced}: its pixels changed after the run recorded them")):
+        list(loader)
 
 
 class Endless(OnDemand):

@@ -205,7 +205,9 @@ class DataModule(pl.LightningDataModule):
             share=share,
         )
         if not isinstance(part.images, (Tensor, MappedImages)):
-            return DecodingLoader(part.images, part.labels, order, workers=self.workers, dtype=self.dtype)
+            return DecodingLoader(
+                part.images, part.labels, order, digests=part.digests, workers=self.workers, dtype=self.dtype
+            )
         if name not in self._floats:  # shuffled or not, nothing is converted twice
             self._floats[name] = FloatImages(part.images, self.dtype)
         loader = MemoryLoader(self._floats[name], part.labels, order)

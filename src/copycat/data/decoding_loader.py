@@ -4,7 +4,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from copycat.config.malloc import trim_memory
 from copycat.data.batch_order import BatchOrder
+from copycat.data.decode import UnreadableImage
+from copycat.data.lazy_images import LazyImages
 from copycat.data.loaders import Batch, ResumableLoader, to_float, with_place
-from copycat.data.split import Decoder, Subset
+from copycat.data.split import Decoder, Subset, digest
 from copycat.data.streams import derive_seed
 
 
@@ -36,12 +38,13 @@ class DecodingLoader(ResumableLoader):
         labels: Tensor,
         order: BatchOrder,
         *,
+        digests: Sequence[str] | None = None,
         workers: int,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Store the part; workers start with an epoch."""
+        """Store the part; workers start with an epoch. Files that change are compared with their `digests`."""
         super().__init__(order)
-        self.dataset, self.workers, self.dtype = DecodingDataset(images, labels), workers, dtype
+        self.dataset, self.workers, self.dtype = DecodingDataset(images, labels, digests), workers, dtype
 
     def _batches(self, first: int) -> Iterator[Batch]:
         order = self.batch_sampler
@@ -109,15 +112,31 @@ class DecodingDataset(Dataset[Batch]):
 
     images: Decoder
     labels: Tensor
+    digests: Sequence[str] | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        """Decode one image with its label and index."""
+        """Decode one image with its label and index.
+
+        Raises:
+            UnreadableImage: where it cannot be read, or has other pixels than when its digest was computed.
+        """
+        image = self.images[index]
+        if self.digests is not None:
+            self._check_unchanged(image, index, self.digests[index])
         return {
-            "image": self.images[index],
+            "image": image,
             "label": self.labels[index],
             "index": torch.tensor(index),
         }
+
+    def _check_unchanged(self, image: Tensor, index: int, recorded: str) -> None:
+        images = self.images
+        while isinstance(images, Subset):
+            index, images = int(images.indices[index]), images.decoder
+        # only a newer file is compared, as hashing takes longer than asking for its time
+        if isinstance(images, LazyImages) and images.may_have_changed(index) and digest(image) != recorded:
+            raise UnreadableImage(images.path(index), "its pixels changed after the run recorded them")

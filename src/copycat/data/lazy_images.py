@@ -1,10 +1,11 @@
 """Decode image files at each access."""
 
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -17,6 +18,8 @@ from copycat.data.decode import decode, read_image
 from copycat.data.split import Decoder
 
 T = TypeVar("T")
+SETTLED_SECONDS = 2.0
+"""Seconds since a file's last change below which it may change again and keep its time."""
 Stamp = tuple[int, int]
 """Two numbers that change when an encoded image does."""
 
@@ -44,6 +47,8 @@ class LazyImages:
     size: int
     fit: str
     max_pixels: int | None = None
+    listed: float = field(default_factory=time.time, compare=False)
+    """Time at which the files were listed, in seconds since the epoch."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -80,6 +85,13 @@ class LazyImages:
             about = os.stat(self.path(index))
             return about.st_size, about.st_mtime_ns
         return None
+
+    def may_have_changed(self, index: int) -> bool:
+        """Return whether the file of image `index` is newer than the list of files, or nearly so."""
+        with suppress(OSError):
+            about = os.stat(self.path(index))
+            return max(about.st_mtime, about.st_ctime) > self.listed - SETTLED_SECONDS
+        return False
 
 
 class JoinedEncoded:
