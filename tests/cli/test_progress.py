@@ -22,6 +22,11 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export RUN --format onnx", "copycat.deploy.export", "copycat: loading the network of RUN"),
         ("app RUN --no-browser", "copycat.deploy.app", "copycat: loading PyTorch and 1 run"),
         ("train -m optimizer.lr=0.1,1", "copycat.sweeps.start", "copycat: checking the sweep over optimizer.lr"),
+        (
+            "train -m seed=1,1",
+            "copycat.sweeps.start",
+            "copycat: checking the sweep over seed\ncopycat: seed=1: named twice, so its configuration trains twice",
+        ),
     ],
 )
 def test_the_first_line_comes_before_the_slow_imports(

@@ -74,6 +74,20 @@ def test_paired_axes_go_together_and_the_others_with_each() -> None:
     assert len(found) == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "repeated"),
+    [
+        (["optimizer.lr=0.1,0.2,1e-1", "seed=1,2"], ["optimizer.lr=0.1"]),
+        (["optimizer=adam,adam", "seed=1,1"], ["optimizer=adam", "seed=1"]),
+        (["seed=1,2,1", "optimizer.lr=1,1,2", "sweep.zip=[seed,optimizer.lr]"], []),
+        (["seed=1,2,1", "optimizer.lr=1,2,1", "sweep.zip=[seed,optimizer.lr]"], ["seed=1 optimizer.lr=1"]),
+        (["seed=1,1", "hydra/sweeper=optuna"], []),  # a search tries each value once
+    ],
+)
+def test_a_value_that_an_axis_of_a_grid_has_twice_is_found(words: list[str], repeated: list[str]) -> None:
+    assert compose_sweep(words).repeated == repeated
+
+
 def test_an_axis_under_a_condition_is_there_beside_those_values_alone() -> None:
     found = list_grid_trials("model=logistic,shallow", "activation=relu,tanh", "+sweep.when.activation='model=shallow'")
     assert found == [

@@ -8,6 +8,7 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
+from copycat.config.suggestions import one_of
 from copycat.config.worlds import count_started
 from copycat.data.sources.root import check_image_folder, check_typed_root
 
@@ -72,6 +73,8 @@ def _begin_sweep(request: "SweepRequest") -> Path:
     check_image_folder(request.first.config)
     over = "the portfolio" if "candidates" in request.sweeper else ", ".join(request.space.axes) or "no key"
     print_progress(f"checking the sweep over {over}")  # imports take seconds
+    if request.repeated:
+        print_progress(f"{one_of(request.repeated, most=4)}: named twice, so its configuration trains twice")
     with defer_garbage_collection():
         from copycat.sweeps.start import start_sweep
 

@@ -112,6 +112,17 @@ class SearchSpace:
             for value in (values if place == 0 else values[1:])
         ]
 
+    def find_repeated(self, parsed: Mapping[str, Override]) -> list[str]:
+        """Return each override, or those of zipped axes, whose value the axis has before; `parsed` has all of them."""
+        repeated = list[str]()
+        for rows in self._zip_columns({name: axis.sample_values() for name, axis in self.axes.items()}):
+            seen = set[str]()
+            for row in rows:
+                if (value := repr([parsed[word].value() for word in row])) in seen:
+                    repeated.append(" ".join(row))
+                seen.add(value)
+        return repeated
+
     def _combine(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
         merged = self._zip_columns(dict(zip(self.axes, columns, strict=True)))
         found = [list(chain.from_iterable(trial)) for trial in product(*merged)]

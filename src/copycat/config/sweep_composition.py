@@ -45,6 +45,8 @@ class SweepRequest:
     """Hydra's node of that name."""
     space: SearchSpace
     words: Sequence[str]
+    repeated: Sequence[str] = ()
+    """Overrides whose values a grid has twice."""
 
 
 def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
@@ -81,6 +83,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
             for axis in space.axes.values():
                 axis.choices()
         first = _check_trials(space, loader, experiment=experiment_name(parsed))
+        repeated = [] if "sampler" in sweeper else space.find_repeated(PARSED_VALUES)
     return SweepRequest(
         first=first,
         shared=shared,
@@ -88,6 +91,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepRequest:
         sweeper=sweeper,
         space=space,
         words=input_lines(parsed),
+        repeated=repeated,
     )
 
 
