@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.deploy.arguments import open_completed
 from copycat.deploy.export import export
 from copycat.deploy.export_formats import check_format
@@ -123,6 +123,6 @@ def test_a_runtime_that_npm_cannot_bring_is_one_line_and_is_not_kept(
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("COPYCAT_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match=f"^--format web: {line}"):
+    with pytest.raises(FailedDownloadError, match=f"^--format web: {line}"):
         load_web_runtime(lambda _: None)
     assert not (tmp_path / "cache").exists()

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.models.transfer import FineTuned, Transfer
 from copycat.training.components import build_components
 from tests.support.runs import QUIET, compose_quickly, train_tiny
@@ -198,6 +198,24 @@ def test_what_is_missing_or_unknown_is_said_in_a_line(package: str, monkeypatch:
     monkeypatch.setattr("copycat.config.extras.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"^model={package}: expected {package}; it is not installed. Type pip install"):
         network_of(f"model={package}", "model.name=small")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ConnectionError("no network"), FailedDownloadError), (RuntimeError("no such weights"), UserError)],
+)
+def test_weights_that_cannot_be_downloaded_are_no_wrong_call(
+    error: Exception, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, pretrained: bool, **__: object) -> nn.Module:
+        if pretrained:
+            raise error
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+
+    monkeypatch.setattr("timm.create_model", fail)
+    with pytest.raises(UserError, match=r"^model\.pretrained: expected weights of small that") as raised:
+        network_of("model=timm", "model.name=small")
+    assert type(raised.value) is kind
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from copycat import __version__
 from copycat.cli.arguments import COMMANDS
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED, USAGE_ERROR
 from copycat.config import familiar_words
-from copycat.config.errors import JoinError, UserError, hides_interrupt
+from copycat.config.errors import FailedDownloadError, JoinError, UserError, hides_interrupt
 from copycat.config.extras import missing_package_error
 from copycat.config.flags import Parser
 from copycat.config.printable import print_line, printable_lines
@@ -141,7 +141,7 @@ def _describe_failure(error: BaseException) -> tuple[str, int]:
     if hides_interrupt(error):
         return "interrupted.", INTERRUPTED
     if isinstance(error, UserError):
-        return str(error), USAGE_ERROR
+        return str(error), FAILED if isinstance(error, FailedDownloadError) else USAGE_ERROR
     if missing := missing_package_error(error, wanted_by="this command"):
         return str(missing), USAGE_ERROR
     return f"failed: {type(error).__name__}: {first_line(error)}. See where: add --debug.", FAILED

@@ -14,6 +14,10 @@ class UserError(Exception):
         self.key = key
 
 
+class FailedDownloadError(UserError):
+    """Report that a download failed though the call was right: `cli` ends with exit status 1."""
+
+
 class LateRankError(UserError):
     """Report that not all ranks of a run joined."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from copycat.config.atomic_write import write_whole
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.config.places import cache_folder
 from copycat.config.printable import Notify
 from copycat.config.suggestions import first_line
@@ -38,7 +38,8 @@ def load_web_runtime(notify: Notify) -> WebRuntime:
     """Return the runtime from the cache; the first time npm downloads it there.
 
     Raises:
-        UserError: where npm is missing or fails, or what it downloads is something else.
+        UserError: where npm is missing.
+        FailedDownloadError: where it fails, or what it downloads is something else.
     """
     cached = cache_folder() / WEB_RUNTIME
     content = cached.read_bytes() if cached.is_file() else b""
@@ -65,9 +66,9 @@ def _download() -> bytes:
         except (OSError, subprocess.SubprocessError) as error:
             message = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
             reason = first_line(RuntimeError(str(message).strip() or "npm failed"))
-            raise UserError(f"--format web: expected npm to download {PACKAGE}; {reason}.") from error
+            raise FailedDownloadError(f"--format web: expected npm to download {PACKAGE}; {reason}.") from error
     if (found := _integrity(content)) != INTEGRITY:
-        raise UserError(f"--format web: expected {PACKAGE} with {INTEGRITY}; npm downloaded {found}.")
+        raise FailedDownloadError(f"--format web: expected {PACKAGE} with {INTEGRITY}; npm downloaded {found}.")
     return content
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.config.extras import require_package
 from copycat.config.places import expand_home
 from copycat.config.suggestions import did_you_mean, first_line
@@ -97,7 +97,8 @@ def _create(package: str, name: str, *, pretrained: bool, initialized: bool, siz
     except Exception as error:  # third-party code raises any type of error
         if not pretrained:
             raise UserError(f"model.name: {package} cannot create {name}: {first_line(error)}.") from error
-        raise UserError(
+        kind = FailedDownloadError if isinstance(error, OSError) else UserError  # the packages may have none of a name
+        raise kind(
             f"model.pretrained: expected weights of {name} that {package} can download; got: {first_line(error)}."
             " Connect to the network, or type model.weights=FILE, or model.pretrained=false for random weights."
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.config.places import cache_folder
 from copycat.data.sources import download
 from copycat.data.sources.download import fetch_cats
@@ -139,7 +139,7 @@ def test_a_server_that_knows_no_ranges_sends_the_file_again_and_it_is_whole(serv
 
 def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(server: Server, tmp_path: Path) -> None:
     server.cuts = [1024] * 5
-    with pytest.raises(UserError, match=r"broke 5 times.*by hand") as raised:
+    with pytest.raises(FailedDownloadError, match=r"broke 5 times.*by hand") as raised:
         fetch_cats(tmp_path)
     assert f"Type `copycat data fetch cats {tmp_path}` to resume" in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -150,7 +150,7 @@ def test_five_cuts_are_one_clear_line_and_leave_the_part_for_the_next_call(serve
 
 def test_a_file_with_another_checksum_is_not_left_in_place(server: Server, tmp_path: Path) -> None:
     server.files[NAMES[0]] = b"<html>log in first</html>"
-    with pytest.raises(UserError, match=r"expected the SHA-256 \w{64}; got another file, and threw it away"):
+    with pytest.raises(FailedDownloadError, match=r"expected the SHA-256 \w{64}; got another file, and threw it away"):
         fetch_cats(tmp_path)
     assert read_files(tmp_path) == {}
 
@@ -174,7 +174,7 @@ def test_a_present_file_with_the_wrong_checksum_is_fetched_anew(server: Server, 
 
 def test_a_file_that_is_not_there_is_said_at_once(server: Server, tmp_path: Path) -> None:
     del server.files[NAMES[0]]
-    with pytest.raises(UserError, match=r"train_catvnoncat\.h5: the server has no such file \(HTTP 404\)"):
+    with pytest.raises(FailedDownloadError, match=r"train_catvnoncat\.h5: the server has no such file \(HTTP 404\)"):
         fetch_cats(tmp_path)
     assert len(server.asked) == 1
     assert read_files(tmp_path) == {}
@@ -188,7 +188,7 @@ def test_a_server_that_fails_once_is_asked_again(server: Server, tmp_path: Path)
 
 def test_a_server_that_keeps_failing_is_said_clearly(server: Server, tmp_path: Path) -> None:
     server.failures = [503] * 5
-    with pytest.raises(UserError, match=r"the server does not give it \(HTTP 503\)"):
+    with pytest.raises(FailedDownloadError, match=r"the server does not give it \(HTTP 503\)"):
         fetch_cats(tmp_path)
 
 
@@ -198,8 +198,11 @@ def test_no_connection_says_what_to_type_and_where_to_get_it_by_hand(
     with socket.socket() as closed:  # bound, but nobody listens
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("COPYCAT_MIRROR", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1.*raw\.githubusercontent\.com") as raised:
+        with pytest.raises(
+            FailedDownloadError, match=r"no connection to 127\.0\.0\.1.*raw\.githubusercontent\.com"
+        ) as raised:
             fetch_cats(tmp_path)
+        call_copycat("data", "fetch", "cats", tmp_path, status=1)  # the call was right
     assert "\n" not in str(raised.value)
     assert capsys.readouterr().out == ""
 

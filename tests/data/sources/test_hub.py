@@ -9,7 +9,7 @@ import datasets
 import pytest
 import torch
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.data.datamodule import DataModule
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.folder import Folder
@@ -244,7 +244,7 @@ def test_a_revision_is_pinned_recorded_and_loaded_once(
     assert source.revision in (FIRST, SECOND)
     for revision in ("main", "c" * 40):
         with pytest.raises(
-            UserError, match=f"can't reach the Hugging Face Hub, and someone/pets at {revision} is not in"
+            FailedDownloadError, match=f"can't reach the Hugging Face Hub, and someone/pets at {revision} is not in"
         ):
             load("someone/pets", revision=revision)
 

@@ -13,7 +13,7 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.config.printable import make_console, printable
 
 OWNER_AND_REPOSITORY = "Hiren2002/Logistic-Regression"
@@ -38,8 +38,8 @@ def fetch_cats(folder: Path) -> list[Path]:
     FILE.part, and the next call resumes it.
 
     Raises:
-        UserError: where there is no connection, the server lacks the file or sends another one, or `folder` cannot be
-            written.
+        FailedDownloadError: where there is no connection, or the server lacks the file or sends another one.
+        UserError: where the address is none, or `folder` cannot be written.
     """
     base = (os.environ.get("COPYCAT_MIRROR") or BASE_URL).rstrip("/")
     pooch.get_logger().setLevel("WARNING")  # the messages below replace pooch's
@@ -59,11 +59,11 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     except requests.HTTPError as error:
         status = error.response.status_code
         what = "the server has no such file" if status in (404, 410) else "the server does not give it"
-        raise UserError(
+        raise FailedDownloadError(
             f"data fetch: {url}: {what} (HTTP {status}). Try later, set COPYCAT_MIRROR to another server, {by_hand}."
         ) from error
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise UserError(
+        raise FailedDownloadError(
             f"data fetch: no connection to {urlsplit(url).netloc}, or it broke {ATTEMPTS} times. "
             f"{again} to resume where it stopped, {by_hand}."
         ) from error
@@ -72,7 +72,7 @@ def _fetch(url: str, target: Path, *, sha256: str) -> Path:
     except OSError as error:
         raise UserError(f"data fetch: can't write {target}: {error.strerror or error}.") from error
     except ValueError as error:  # pooch raises it for a wrong checksum, and has deleted the file
-        raise UserError(
+        raise FailedDownloadError(
             f"data fetch: {url}: expected the SHA-256 {sha256}; got another file, and threw it away. "
             f"{again} to try again, {by_hand}."
         ) from error

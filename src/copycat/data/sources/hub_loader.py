@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from copycat.config.errors import UserError
+from copycat.config.errors import FailedDownloadError, UserError
 from copycat.config.places import expand_home
 from copycat.config.printable import printable
 from copycat.data.sources.hub_cache import SHA, Splits, load_cached
@@ -33,7 +33,8 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
         download: whether what the cache lacks may be loaded from the Hub.
 
     Raises:
-        UserError: where there is no such data set, it cannot be reached, or its files are no table of rows.
+        FailedDownloadError: where the Hub cannot be reached.
+        UserError: where there is no such data set, or its files are no table of rows.
     """
     path = expand_home(name)
     with _quiet():
@@ -58,7 +59,7 @@ def load_splits(name: str, *, subset: str | None, revision: str | None, download
             )
         if sha is None:
             at = f" at {revision}" if revision else ""
-            raise UserError(
+            raise FailedDownloadError(
                 f"data.name: can't reach the Hugging Face Hub, and {name}{at} is not in the cache of datasets. Connect,"
                 " or give the path of a folder or Parquet file."
             )
