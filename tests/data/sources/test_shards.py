@@ -63,6 +63,10 @@ def test_parts_come_from_a_column_or_from_the_names_of_the_files(pets: Path, tmp
     write_parquet(tmp_path / "files/train-00001-of-00002.parquet", make_table(pets, [1], label=LABELS))
     root = write_parquet(tmp_path / "files/validation-00000.parquet", make_table(pets, [2, 4], label=LABELS))
     assert {name: len(part) for name, part in load_rows("shards", root).items()} == {"train": 3, "val": 2}
+    write_parquet(root / "extra.parquet", make_table(pets, [2, 4], label=LABELS))  # all would train, val too
+    with pytest.raises(UserError, match=r"^data\.root: expected files .* of one part, .*; got extra\.parquet beside"):
+        load_rows("shards", root)
+    assert {name: len(part) for name, part in load_rows("shards", root, split_column="none").items()} == {"train": 7}
 
 
 def test_classes_of_hugging_face_have_their_names_and_its_images_their_files(pets: Path, tmp_path: Path) -> None:

@@ -161,9 +161,18 @@ def _rows_by_file(data: Rows) -> dict[str, list[int]]:
     """Return the rows of each part, where the name of every file has a word of one, as `train-00000.parquet`.
 
     Otherwise all are `train`.
+
+    Raises:
+        UserError: where some names have a word of another part than train, and others have no single part.
     """
     words = [_WORD.findall(shard.name.lower()) for shard in data.shards]
     found = [{PART_OF_WORD[word] for word in each if word in PART_OF_WORD} for each in words]
+    unclear = next((shard.name for shard, parts in zip(data.shards, found, strict=True) if len(parts) != 1), None)
+    if unclear is not None and ({"val"} in found or {"test"} in found):
+        raise UserError(
+            f"data.root: expected files whose names all have the word of one part, as train-00000; got {unclear} beside"
+            " others that do. Rename or remove it, or type data.split_column=none to train on all."
+        )
     if any(len(parts) != 1 for parts in found) or {"train"} not in found:
         return {"train": list(range(len(data.names)))}
     rows: dict[str, list[int]] = {part: [] for part in PART_FOLDERS if {part} in found}
