@@ -80,6 +80,19 @@ def _one_hot(part: Part) -> Counts:
 def _make_units(part: Part, seed: int) -> list[Unit]:
     """Return the units by the hash of seed and pixels."""
     groups = part.groups or part.digests
+    members: dict[str, list[int]] = {}
+    for index, unit in enumerate(join_groups(groups, part.digests)):
+        members.setdefault(unit, []).append(index)
+    units = []
+    for indices in members.values():
+        first = min(part.digests[index] for index in indices)
+        names = sorted({groups[index] for index in indices})
+        units.append(Unit(indices, names, (derive_seed("split", seed, first), first)))
+    return sorted(units, key=lambda unit: unit.order)
+
+
+def join_groups(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
+    """Return the group of each image, the first one's for all groups that equal images connect."""
     root: dict[str, str] = {}
 
     def find(node: str) -> str:
@@ -88,17 +101,10 @@ def _make_units(part: Part, seed: int) -> list[Unit]:
             node = root[node]
         return node
 
-    for group, digest in zip(groups, part.digests, strict=True):
+    for group, digest in zip(groups, digests, strict=True):
         root[find(f"image {digest}")] = find(f"group {group}")
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(find(f"group {group}"), []).append(index)
-    units = []
-    for indices in members.values():
-        first = min(part.digests[index] for index in indices)
-        names = sorted({groups[index] for index in indices})
-        units.append(Unit(indices, names, (derive_seed("split", seed, first), first)))
-    return sorted(units, key=lambda unit: unit.order)
+    first: dict[str, str] = {}
+    return [first.setdefault(find(f"group {group}"), group) for group in groups]
 
 
 def assign_groups(counts: Counts, shares: Sequence[float]) -> list[int]:

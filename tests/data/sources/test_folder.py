@@ -57,6 +57,20 @@ def test_an_image_in_the_folders_of_several_classes_has_all_of_them(pets: Path) 
     assert part.labels.tolist() == [[1, 1], [1, 0], [1, 0], [0, 1], [0, 1]]
 
 
+def test_an_image_in_the_folders_of_several_classes_connects_its_groups_in_all_parts(save_picture: SavePicture) -> None:
+    for seed, name in enumerate(["train/cat/rosa_1", "train/dog/rex_2", "train/dog/max_1", "test/cat/rex_3"]):
+        root = save_picture(f"pets/{name}.png", seed=seed).parents[2]
+    save_picture("pets/test/dog/max_2.png", seed=9)
+    shutil.copy(root / "train/cat/rosa_1.png", root / "train/dog/rex_1.png")
+    parts = load_folder(root, multi_label=True, groups="(.*)_")
+    assert dict(zip(parts["train"].names, parts["train"].groups or (), strict=True)) == {
+        "train/cat/rosa_1.png": "rosa",
+        "train/dog/max_1.png": "max",
+        "train/dog/rex_2.png": "rosa",
+    }
+    assert parts["test"].groups == ["rosa", "max"]
+
+
 def test_more_than_two_classes_are_numbered_in_order(pets: Path, save_picture: SavePicture) -> None:
     save_picture("pets/bird/a.png")
     save_picture("pets/zebra/a.png")

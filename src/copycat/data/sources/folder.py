@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
 from copycat.config.errors import UserError
 from copycat.config.places import expand_home
 from copycat.data.columns import TextColumn
+from copycat.data.group_splitting import join_groups
 from copycat.data.lazy_images import LazyImages
 from copycat.data.sources.file_names import escape_name
 from copycat.data.sources.folder_scan import scan_folder
@@ -90,6 +92,10 @@ class Folder(ImageSource):
         parts = self.read_parts(listed, root=self.root, key="data.root", where=f"files in {self.root}")
         if not self.multi_label:
             return parts
+        if groups is not None:  # before equal images become one, which has one group
+            each = [name for part in parts.values() for name in part.groups or ()]
+            joined = iter(join_groups(each, [digest for part in parts.values() for digest in part.digests]))
+            parts = {name: replace(part, groups=[*islice(joined, len(part))]) for name, part in parts.items()}
         return {name: join_labels(part, len(self.classes)) for name, part in parts.items()}
 
 
