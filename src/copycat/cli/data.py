@@ -188,7 +188,8 @@ def _convert(arguments: argparse.Namespace) -> None:
         else ""
     )
     skipped = f"; {pluralize(done.unreadable, 'unreadable image')} left out" if done.unreadable else ""
-    print_line(f"{pluralize(done.images, 'image')} in {arguments.folder}{kept}{skipped}")
+    lost = f"; a folder does not hold {' and '.join(done.lost)}" if done.lost else ""
+    print_line(f"{pluralize(done.images, 'image')} in {arguments.folder}{kept}{skipped}{lost}")
 
 
 def _draw(arguments: argparse.Namespace) -> None:

@@ -57,6 +57,20 @@ def test_a_table_is_converted_with_its_classes_in_their_order_parts_and_groups(p
         assert parts["test"].groups == ["x", "y"]
 
 
+def test_what_a_folder_does_not_hold_is_named(pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pets / "table.csv").write_text("path,label,owner\ndog/1.png,dog,x\ncat/a.png,cat,y\n")
+    words = ("data", "convert", pets / "table.csv", tmp_path / "back", "--to", "folder", "data.image_size=8")
+    for more, note in (
+        (
+            ["data.classes=[dog,cat]", "data.groups=owner"],
+            "a folder does not hold the order of the classes and groups",
+        ),
+        (["data.classes=[cat,dog]"], "2 images already existed"),
+    ):
+        call_copycat(*words, *more)
+        assert capsys.readouterr().out == f"2 images in {tmp_path / 'back'}; {note}\n"
+
+
 def test_a_second_conversion_keeps_whole_shards_and_mends_others(pets: Path, tmp_path: Path) -> None:
     to = tmp_path / "rows"
     assert convert_folder(pets, to).kept == 0

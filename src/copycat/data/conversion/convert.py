@@ -1,6 +1,6 @@
 """Convert a loaded data set to another form, image by image, as its files are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from copycat.data.conversion.shards import write_shards
 from copycat.data.labels import SEPARATOR
 from copycat.data.sources.converted import COPIES, Manifest, pixel_settings
 from copycat.data.sources.image_source import ImageSource
+from copycat.data.split import Part
 
 Writer = Callable[[Path, Sequence[PlannedShard], Manifest], int]
 """Writes the planned shards that are not there yet, and returns how many were."""
@@ -26,6 +27,8 @@ class Conversion:
     kept: int
     """Shards that an earlier conversion had written whole."""
     unreadable: int
+    lost: Sequence[str]
+    """What the form does not hold of this data set."""
 
 
 def convert(source: ImageSource, to: Path, *, form: str, rows: int) -> Conversion:
@@ -61,7 +64,17 @@ def convert(source: ImageSource, to: Path, *, form: str, rows: int) -> Conversio
         shards=len(planned),
         kept=kept,
         unreadable=sum(len(part.unreadable) for part in parts.values()),
+        lost=_find_lost(parts, about),
     )
+
+
+def _find_lost(parts: Mapping[str, Part], about: Manifest) -> list[str]:
+    """Return what a folder does not hold; it has the classes in the order of their names."""
+    lost = {
+        "the order of the classes": list(about.classes) != sorted(about.classes),
+        "groups": any(part.groups is not None for part in parts.values()),
+    }
+    return [what for what, is_there in lost.items() if is_there] if about.form == "folder" else []
 
 
 def _find_writer(form: str) -> Writer:
