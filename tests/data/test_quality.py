@@ -57,11 +57,19 @@ def test_names_that_are_not_utf_8_are_named() -> None:
         (("Cat", "cat"), "Cat and cat differ in case alone: are they one class?"),
         (("k\u00e4", "ka\u0308"), "k\u00e4 and ka\u0308 differ in the encoding of letters alone: are they one class?"),
         (("x2", "x\u00b2"), None),
+        (("01", "1"), "01 and 1 differ in leading zeros alone: are they one class?"),
+        (("0", "10"), None),
     ],
 )
 def test_classes_whose_names_look_alike_are_named(classes: Sequence[str], warning: str | None) -> None:
     found = check_parts(classes=classes, train=make_plain_part(100, 101, 102, 103), val=make_plain_part(99, 104))
     assert found.warnings == [warning] * (warning is not None)
+
+
+def test_groups_whose_names_look_alike_are_named() -> None:
+    train = replace(make_plain_part(100, 101, 102, 103), groups=["1", "Rosa", "2", "3"])
+    val = replace(make_plain_part(99, 104), groups=["4", "rosa"])
+    assert check_parts(train=train, val=val).warnings == ["Rosa and rosa differ in case alone: are they one group?"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Find duplicates, contradicting labels, shifts between parts and unreadable files in a data set."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
 
@@ -87,7 +87,7 @@ def check_data(data: DataModule) -> DataCheck:
     warnings = ["these images are drawn, not photographed"] if data.source.synthetic else []
     listed = data.source if isinstance(data.source, ImageSource) else None
     warnings += [_shorten(line, 3 * MAX_NAME_LENGTH) for line in listed.warnings] if listed else []
-    warnings += _find_like_names(data.classes)
+    warnings += [*_find_like_names(data.classes, "class"), *_find_like_names(counted, "group")]
     for groups, where in ((across, "across parts"), (within, "within a part")):
         if groups:
             warnings.append(f"{_count(groups)} twice {where}: {_first(groups)}")
@@ -145,14 +145,16 @@ def _duplicates(data: DataModule) -> tuple[list[list[Duplicate]], list[list[Dupl
     return within, across
 
 
-def _find_like_names(classes: Sequence[str]) -> list[str]:
-    """Return a warning with the first two classes whose names look alike, as Cat and cat."""
+def _find_like_names(names: Iterable[str], noun: str) -> list[str]:
+    """Return a warning with the first two names of classes or groups that look alike, as Cat and cat, or 01 and 1."""
     seen: dict[str, str] = {}
-    for name in classes:
-        first = seen.setdefault(normalize("NFC", name).casefold(), name)
+    for name in names:
+        is_number = name.isascii() and name.isdigit()
+        first = seen.setdefault((name.lstrip("0") or "0") if is_number else normalize("NFC", name).casefold(), name)
         if first != name:
-            difference = "case" if first.casefold() == name.casefold() else "the encoding of letters"
-            return [f"{_shorten(first)} and {_shorten(name)} differ in {difference} alone: are they one class?"]
+            by_case = "case" if first.casefold() == name.casefold() else "the encoding of letters"
+            difference = "leading zeros" if is_number else by_case
+            return [f"{_shorten(first)} and {_shorten(name)} differ in {difference} alone: are they one {noun}?"]
     return []
 
 
