@@ -3,7 +3,6 @@
 import gc
 import multiprocessing
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from copycat.data.sources.folder import Folder
 from copycat.models.prediction_buffer import MAX_PIECES
 from copycat.models.stage_metrics import StageMetrics
 from tests.support.batches import LABELS, LENGTH, OnDemand, are_equal, epoch_of, make_loader, make_order
+from tests.support.conversions import convert_folder, make_source
 from tests.support.images import write_image_folder
 
 
@@ -124,14 +124,31 @@ def test_an_image_that_cannot_be_decoded_is_named() -> None:
         next(iter(loader))
 
 
+CHANGED = "its pixels changed after the run recorded them"
+
+
 def test_an_image_that_another_one_replaces_is_refused_and_one_that_is_touched_is_not(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path, classes={"cat": 0, "dog": 9}, parts={"train": 2, "val": 1}, levels=9)
     loader = DataModule(Folder(root=str(root), image_size=8, memory_mb=0), workers=0).loader("train")
     assert list(loader)
-    replaced, copied = root / "train" / "dog" / "1.png", root / "train" / "cat" / "0.png"
-    shutil.copy(copied, replaced)
+    copied = root / "train" / "cat" / "0.png"
+    shutil.copy(copied, root / "train" / "dog" / "1.png")
     copied.touch()
-    with pytest.raises(UnreadableImage, match=re.escape(f"{replaced}: its pixels changed after the run recorded them")):
+    with pytest.raises(UnreadableImage, match=rf"^train/dog/1\.png: {CHANGED}"):
+        list(loader)
+
+
+def test_an_image_in_a_shard_that_another_one_replaces_is_refused(tmp_path: Path) -> None:
+    root = write_image_folder(tmp_path, classes={"cat": 0, "dog": 9}, parts={"train": 2, "val": 1}, levels=9)
+    convert_folder(root, tmp_path / "rows", form="webdataset", rows=2)
+    (tmp_path / "rows" / "copycat.json").unlink()  # as tars of other programs, without digests of their bytes
+    loader = DataModule(make_source("webdataset", tmp_path / "rows", memory_mb=0), workers=0).loader("train")
+    assert list(loader)
+    train = [tmp_path / "rows" / f"train-0000{number}.tar" for number in (0, 1)]
+    train[0].touch()
+    assert list(loader)
+    shutil.copy(*train)
+    with pytest.raises(UnreadableImage, match=rf"^train-00001\.tar\[0\]: {CHANGED}"):
         list(loader)
 
 

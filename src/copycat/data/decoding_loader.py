@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import cast
 
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from copycat.config.malloc import trim_memory
 from copycat.data.batch_order import BatchOrder
 from copycat.data.decode import UnreadableImage
-from copycat.data.lazy_images import LazyImages
+from copycat.data.lazy_images import EncodedImages
 from copycat.data.loaders import Batch, ResumableLoader, to_float, with_place
 from copycat.data.split import Decoder, Subset, digest
 from copycat.data.streams import derive_seed
@@ -73,9 +73,14 @@ class DecodingLoader(ResumableLoader):
 
 def find_start_method(images: Decoder) -> str | None:
     """Return how the workers that decode images have to start; None: as usual on this system."""
+    return getattr(unwrap(images), "start_method", None)
+
+
+def unwrap(images: Decoder) -> Decoder:
+    """Return the decoder that a subset, or a subset of one, selects from."""
     while isinstance(images, Subset):
         images = images.decoder
-    return getattr(images, "start_method", None)
+    return images
 
 
 def exit_with_parent(parent: int, worker: int, *, grace: float = 0.0) -> None:
@@ -134,9 +139,16 @@ class DecodingDataset(Dataset[Batch]):
         }
 
     def _check_unchanged(self, image: Tensor, index: int, recorded: str) -> None:
+        if self._encoded is None:
+            return
         images = self.images
         while isinstance(images, Subset):
             index, images = int(images.indices[index]), images.decoder
-        # only a newer file is compared, as hashing takes longer than asking for its time
-        if isinstance(images, LazyImages) and images.may_have_changed(index) and digest(image) != recorded:
-            raise UnreadableImage(images.path(index), "its pixels changed after the run recorded them")
+        # hashing takes longer than asking for the time of a file
+        if self._encoded.may_have_changed(index) and digest(image) != recorded:
+            raise UnreadableImage(self._encoded.key(index), "its pixels changed after the run recorded them")
+
+    @cached_property
+    def _encoded(self) -> EncodedImages | None:
+        images = unwrap(self.images)
+        return images if isinstance(images, EncodedImages) else None

@@ -37,6 +37,9 @@ class EncodedImages(Decoder, Protocol):
     def stamp(self, index: int) -> Stamp | None:
         """Return the stamp of image `index`; None where there is no such image."""
 
+    def may_have_changed(self, index: int) -> bool:
+        """Return whether image `index` may have other pixels than when it was listed; a guess that is quick to make."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LazyImages:
@@ -135,3 +138,8 @@ class JoinedEncoded:
         """Return the stamp of image `index`; None where there is no such image."""
         part, place = self._find(index)
         return part.stamp(place)
+
+    def may_have_changed(self, index: int) -> bool:
+        """Return whether image `index` may have other pixels than when it was listed."""
+        part, place = self._find(index)
+        return part.may_have_changed(place)

@@ -1,6 +1,7 @@
 """Describe a data set whose rows hold encoded images: its columns of text, its shards and how to read a row."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from copycat.data.lazy_images import Stamp
 from copycat.data.sources.converted import content_digest
 from copycat.data.sources.csv_table import CsvTable
 from copycat.data.sources.file_names import escape_name
+from copycat.data.sources.storage import LocalStorage
 
 OTHER_CONTENT = "its bytes are not those that were converted"
 
@@ -142,6 +144,14 @@ class RowImages(EncodedCells):
     def stamp(self, index: int) -> Stamp:
         """Return the stamp of the image's shard."""
         return self.shards[self._find_shard(index)].stamp
+
+    def may_have_changed(self, index: int) -> bool:
+        """Return whether the image's shard on disk has another stamp; what was converted has digests of its bytes."""
+        shard, storage = self.shards[self._find_shard(index)], getattr(self.reader, "storage", None)
+        if self.contents is None and isinstance(storage, LocalStorage):
+            with suppress(OSError):
+                return storage.stamp(shard.name) != shard.stamp
+        return False
 
     def _find_shard(self, index: int) -> int:
         return int(np.searchsorted(self.starts, self.rows[index], side="right")) - 1
