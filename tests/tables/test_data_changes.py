@@ -1,7 +1,9 @@
 """Runs on other images than those that they are averaged with are named."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +14,16 @@ FOLDS = {"0": ["train,0,aa,1.png", "train,1,bb,2.png", "val,1,cc,3.png"]}
 FOLDS["1"] = ["val,0,aa,1.png", "train,1,bb,2.png", "train,1,cc,3.png"]
 
 
+def set_fingerprint(name: str, manifest: dict[str, Any]) -> None:
+    manifest["provenance"]["data"] = {"val": name}
+
+
 def write_runs(at: Path, runs: dict[str, Sequence[str]], *, size: int = 8) -> list[tuple[str, Path]]:
     """Write runs with an images.csv of these rows, each with a fingerprint of its own."""
     for name, rows in runs.items():
         images = {part: sum(row.startswith(part) for row in rows) for part in ("train", "val")}
         write_run(at / name, data={"images": images, "image_shape": [3, size, size]})
-        change_manifest(at / name, lambda manifest, name=name: manifest["provenance"].update(data={"val": name}))
+        change_manifest(at / name, partial(set_fingerprint, name))
         (at / name / "images.csv").write_text("\n".join(["part,label,digest,name", *rows]) + "\n")
     return [(path.name, path) for path in sorted(at.iterdir())]
 
