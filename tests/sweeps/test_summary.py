@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copycat.sweeps.summary import find_pareto_front, group_configurations, rank_trials
+from copycat.sweeps.summary import find_pareto_front, group_configurations, make_sweep_json, rank_trials
 from copycat.sweeps.sweep_file import SweepFile, write_sweep
-from copycat.sweeps.table import describe_close, print_sweep
+from copycat.sweeps.table import describe_close, find_best_trial, print_sweep, read_sweep_rows
 from copycat.tables.query import Query
 from copycat.tables.statistics import Direction
-from tests.support.run_folders import change_manifest, write_run
+from tests.support.run_folders import write_run
 from tests.support.sweep_folders import write_trial_folder
 
 LOSS: dict[str, Direction] = {"val/loss": "minimize"}
@@ -235,10 +235,16 @@ def test_trials_on_other_images_are_named_below_the_means(
     write_sweep(tmp_path, sweep_of(*dict.fromkeys((key, "data.fold")), trials=3))
     for number in range(3):
         write_trial_folder(tmp_path, number, {key: number, "data.fold": number}, status="completed", val_loss=0.5)
-    change_manifest(tmp_path / "2", lambda manifest: manifest["data"]["images"].update(val=9))
+        (tmp_path / str(number) / "images.csv").write_text(
+            f"part,label,digest,name\nval,0,{number // 2},a.png\nval,1,3,b.png\n"
+        )
     print_sweep(tmp_path)
     is_named = "the data changed: trial 2 has other images than trial 0" in capsys.readouterr().out
     assert is_named == (key == "data.fold")
+    sweep, rows, _ = read_sweep_rows(tmp_path, Query())
+    assert bool(make_sweep_json(tmp_path, sweep, rows)["data_changes"]) == is_named
+    find_best_trial(tmp_path, Query())
+    assert ("copycat: the data changed" in capsys.readouterr().err) == is_named
 
 
 def test_a_sweep_over_seeds_alone_prints_one_line_of_mean_and_deviation(

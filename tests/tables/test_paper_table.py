@@ -282,6 +282,7 @@ def test_runs_on_other_images_are_named(tmp_path: Path) -> None:
             tmp_path / str(seed), overrides=[f"seed={seed}"], final={"val/loss": 0.5}, data={"images": {"val": seed}}
         )
         (tmp_path / str(seed) / "config.yaml").write_text(f"seed: {seed}\n")
+        (tmp_path / str(seed) / "images.csv").write_text(f"part,label,digest,name\nval,0,{seed},a.png\nval,1,3,b.png\n")
     notes = make_paper_table(read_run_rows(tmp_path), PaperRequest()).notes
     assert (
         "The data changed: run 2 has other images than run 1; means and ranks mix results on different data." in notes

@@ -13,12 +13,13 @@ from weakref import WeakKeyDictionary
 from copycat.config.atomic_write import write_whole
 from copycat.config.suggestions import one_of, pluralize
 from copycat.data.labels import SEPARATOR, label_codes
+from copycat.records.run_folder import IMAGES
 from copycat.records.safe_parsers import read_file
 
 if TYPE_CHECKING:  # it imports torch, which comparing runs needs not
     from copycat.data.datamodule import DataModule
 
-FILE = "images.csv"
+FILE = IMAGES
 MAX_IMAGES = 100_000
 """Maximum number of images; of larger data sets only the digests of the parts are recorded."""
 
@@ -91,18 +92,6 @@ def _check_code(cell: str) -> str:
 def training_digests(images: Iterable[ImageRecord]) -> set[str]:
     """Return the digests of the training images."""
     return {image.digest for image in images if image.part == "train"}
-
-
-def read_divided_rows(folder: Path) -> set[bytes]:
-    """Return the rows of training and validation images, without their part; empty without images.csv.
-
-    They are not parsed: a table reads the files of many runs.
-    """
-    try:
-        lines = read_file(folder / FILE).splitlines()
-    except (OSError, ValueError):
-        return set()
-    return {line.partition(b",")[2] for line in lines if line.startswith((b"train,", b"val,"))}
 
 
 def read_images(folder: Path) -> list[ImageRecord] | None:

@@ -23,6 +23,7 @@ FORMER = {"asked": "request", "ran_on": "provenance", "came_out": "results", "se
 """Key names of earlier schemas, and their present names."""
 MANIFEST = "run.json"
 CONFIG = "config.yaml"
+IMAGES = "images.csv"
 WEIGHTS = "weights.safetensors"
 SWEEP, RACE_FOLDER, SEARCH_FOLDER = "sweep.json", "race", "search"
 """Record of a sweep; and the folders of its race and its search, sweeps of their own, in that of the sweep."""

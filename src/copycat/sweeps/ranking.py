@@ -8,12 +8,11 @@ from copycat.config.printable import printable
 from copycat.inspection.reports.contents import FIRST, Axis, Cell, Chart, PageImage, Section, Series, Table
 from copycat.records.epoch_size import count_epoch_images
 from copycat.records.reader import parse_config
-from copycat.sweeps.summary import Configuration, group_configurations
+from copycat.sweeps.summary import Configuration, data_change_notes, group_configurations
 from copycat.sweeps.sweep_file import SweepFile
 from copycat.sweeps.table import (
     configuration_columns,
     configuration_rows,
-    data_change_notes,
     describe_close,
     trial_columns,
 )

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from copycat.records.reader import read_checked_manifest
 from copycat.sweeps.sweep_file import SweepFile
+from copycat.tables.data_changes import describe_data_changes
 from copycat.tables.grouping import measure_overlap
 from copycat.tables.run_row import SPLIT_KEYS, RunRow
 from copycat.tables.statistics import Direction, direction_sign, find_best
@@ -140,12 +141,28 @@ def find_overlap(configurations: Iterable[Configuration]) -> float:
     return 0.0
 
 
+def data_change_notes(rows: Iterable[RunRow], sweep: SweepFile) -> Iterator[str]:
+    """Yield a sentence for trials over seeds or folds that should have the same images, and have not."""
+    groups: dict[str, list[tuple[str, Path]]] = {}
+    keys = [key for key in sweep.hyper_parameters if key == "experiment" or key.partition(".")[0] == "data"]
+    for row in sorted(rows, key=lambda row: row["trial"]):
+        if sweep.repeats and is_done(row, sweep.objectives):
+            groups.setdefault(repr([row.get(key) for key in keys]), []).append((str(row["trial"]), Path(row["folder"])))
+    yield from filter(None, map(describe_data_changes, groups.values()))
+
+
 def make_sweep_json(folder: Path, sweep: SweepFile, rows: Sequence[RunRow]) -> dict[str, Any]:
     """Return the content that `--json` prints."""
     left_out = ("config_keys", "words", "output_dir", "id")
     fields = {name: value for name, value in asdict(sweep).items() if name not in left_out}
     summed = [_json(one, sweep) for one in group_configurations(rows, sweep)]
-    return {"sweep": {"folder": str(folder), **fields}, "configurations": summed, "runs": rows}
+    changes = [*data_change_notes(rows, sweep)]
+    return {
+        "sweep": {"folder": str(folder), **fields},
+        "configurations": summed,
+        "data_changes": changes,
+        "runs": rows,
+    }
 
 
 def _configuration(rows: Sequence[RunRow], sweep: SweepFile, expected_runs: int | None) -> Configuration:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from copycat.config.dotted_keys import short_names
@@ -13,6 +13,7 @@ from copycat.records.lock import KILLED
 from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.summary import (
     Configuration,
+    data_change_notes,
     find_overlap,
     find_pareto_front,
     group_configurations,
@@ -20,7 +21,6 @@ from copycat.sweeps.summary import (
     rank_trials,
 )
 from copycat.sweeps.sweep_file import TIME_KEY, SweepFile, has_race, read_sweep
-from copycat.tables.data_changes import describe_data_changes
 from copycat.tables.query import Query, select_rows
 from copycat.tables.render import (
     WIDE_COLUMNS,
@@ -133,16 +133,6 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
     return len(rows) == sum((place / TRIAL).is_file() for place in started)
 
 
-def data_change_notes(rows: Iterable[RunRow], sweep: SweepFile) -> Iterator[str]:
-    """Yield a sentence for trials over seeds or folds that should have the same images, and have not."""
-    groups: dict[str, list[tuple[str, Path]]] = {}
-    keys = [key for key in sweep.hyper_parameters if key == "experiment" or key.partition(".")[0] == "data"]
-    for row in sorted(rows, key=lambda row: row["trial"]):
-        if sweep.repeats and is_done(row, sweep.objectives):
-            groups.setdefault(repr([row.get(key) for key in keys]), []).append((str(row["trial"]), Path(row["folder"])))
-    yield from filter(None, map(describe_data_changes, groups.values()))
-
-
 def summarize_sweep(sweep: SweepFile, rows: Sequence[RunRow]) -> str:
     """Summarize a sweep in one line: status, counts, best trial."""
     counts = Counter(row["status"] for row in rows)
@@ -167,6 +157,8 @@ def find_best_trial(folder: Path, choice: Query) -> RunRow:
         raise UserError(f"--best: expected a completed trial{within_constraints(rows)}; got none in {folder}.")
     if not sweep.repeats:
         return done[0]
+    for note in data_change_notes(rows, sweep):
+        print_line(f"copycat: {note}", error=True)
     best = group_configurations(rows, sweep)[0]
     words = " ".join(f"{name}={printable(value)}" for name, value in best.values.items())
     which = f"{words}, " if sweep.hyper_parameters else ""
