@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+VERSION = 2
+"""Raised where the pixels of any file change, so that no cache holds earlier ones."""
 FIT_MODES = ("crop", "squash", "pad")
 
 # Pillow registers these formats but does not decode them itself: EPS starts Ghostscript, which runs the file as a
@@ -87,10 +89,10 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def decoder_versions() -> Sequence[str]:
-    """Return the versions of the packages that decode images."""
+def decoder_versions() -> Sequence[str | int]:
+    """Return the versions of this module and of the packages that decode images, by which pixels may be cached."""
     heif = _register_heif()
-    return (PIL.__version__,) if heif is None else (PIL.__version__, heif)
+    return (VERSION, PIL.__version__) if heif is None else (VERSION, PIL.__version__, heif)
 
 
 def decode(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from copycat.inspection.reports.weight_images import draw_weights
-from copycat.models.networks import normalized
+from copycat.models.networks import Normalized
 
 
 def test_a_unit_of_a_linear_layer_has_the_image_s_own_shape() -> None:
@@ -30,6 +30,6 @@ def test_other_first_layers_have_none() -> None:
 
 def test_a_normalization_in_front_has_no_units() -> None:
     layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
-    network = normalized(layers, mean=[0.5] * 3, std=[0.2] * 3)
+    network = Normalized(layers, mean=[0.5] * 3, std=[0.2] * 3)
     images = draw_weights(network.state_dict(), image_shape=(3, 2, 2))
     assert len(images) == 5
