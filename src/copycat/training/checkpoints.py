@@ -211,6 +211,13 @@ class LastCheckpoint(MultiStepCallback):
         if not self._keeps_buffer:  # else most of them come with the buffer
             metrics = to_numbers(metrics)
         checkpoint[CHECKPOINT_KEY] = self.copycat_state(position, metrics, finished=finished)
+        if not self._keeps_buffer:  # else it is one of many in memory, before its rows are written
+            self.add_rows_digest(checkpoint)
+
+    def add_rows_digest(self, checkpoint: Mapping[str, Any]) -> None:
+        """Add a hash of the rows of metrics.csv to a checkpoint of the last epoch, by which a resume compares them."""
+        entry = checkpoint[CHECKPOINT_KEY]
+        entry["rows_digest"] = digest_rows(self.path.parents[1], entry["epoch"])
 
     def copycat_state(self, position: Position, metrics: Mapping[str, Any], *, finished: bool) -> dict[str, Any]:
         """Return Copycat's entry of a checkpoint."""
@@ -220,7 +227,6 @@ class LastCheckpoint(MultiStepCallback):
             "finished": finished,
             "seconds": self.seconds,
             "callback_metrics": metrics,
-            "rows_digest": digest_rows(self.path.parents[1], position.epoch),
         }
 
     def on_load_checkpoint(

@@ -110,6 +110,7 @@ class TrialCheckpoints:
             return
         for logger in self.recorder.loggers:
             logger.save()
+        clock.add_rows_digest(last)
         disk.submit(partial(keep_previous, clock.path, clock.path.with_name(BEFORE)))
         clock.files.save_checkpoint(self._add_loops(last), clock.path)
         if self.best is not None and is_last:
