@@ -210,6 +210,18 @@ def test_a_model_that_cannot_be_trained_on_all_images_is_said(
     assert "to try it again: copycat resume found/0\n" in printed
 
 
+def test_a_search_lies_where_runs_are_to_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = list[Path]()
+    monkeypatch.setattr("copycat.cli.best.search", lambda words, folder: folders.append(folder) or 0)
+    write_photos(tmp_path / "photos", parts={"": 8})
+    call_copycat("best", "photos", "output_dir=elsewhere/mine")
+    assert folders[0].parents[2] == Path("elsewhere/mine")
+    assert (folders[0] / "data.csv").exists()
+    assert not Path("outputs").exists()
+    call_copycat("best", "photos", "output_dir=refused", "--minutes=0.1", status=2)
+    assert not Path("refused").exists()
+
+
 def test_a_moved_search_goes_on_with_the_table_in_its_folder(tmp_path: Path) -> None:
     find_best(write_photos(tmp_path / "photos", parts={"": 8}), "--minutes=1")
     moved = Path("found").rename("moved")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from copycat.config.compose import compose
 from copycat.models.losses import BCE, CrossEntropy
-from copycat.models.networks import CNN, BagOfColors, mlp
+from copycat.models.networks import CNN, BagOfColors, Normalized, mlp
 from copycat.training.component_builders import build_network
 from tests.support.parameters import mark_slow
 
@@ -205,6 +205,15 @@ def test_a_cnn_normalizes_over_the_batch_where_asked() -> None:
         x = (x - mean) / (variance + 1e-5).sqrt() * scale[:, None, None] + shift[:, None, None]
         x = F.max_pool2d(F.relu(x), 2)
     torch.testing.assert_close(network(image), F.linear(x.flatten(1), weight, bias))
+
+
+def test_a_normalized_network_is_given_images_of_mean_0_and_deviation_1() -> None:
+    image, linear = torch.rand(5, 3, 4, 4), nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+    mean, std = image.mean((0, 2, 3)), image.std((0, 2, 3), correction=0)
+    network = Normalized(linear, mean=mean.tolist(), std=std.tolist())
+    torch.testing.assert_close(network(image), linear((image - mean[:, None, None]) / std[:, None, None]))
+    assert "Normalization(means=3, stds=3)" in repr(network)  # the same graph has the same text
+    torch.testing.assert_close(Normalized(linear, mean=[0.5], std=[2.0])(image), linear((image - 0.5) / 2))
 
 
 def test_a_cnn_drops_features_in_training_only() -> None:

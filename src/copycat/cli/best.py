@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from copycat.cli import train
-from copycat.cli.arguments import OUTPUTS, make_parser, split_names
+from copycat.cli.arguments import make_parser, split_names
 from copycat.cli.exit_status import DONE, FAILED, INTERRUPTED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_progress
@@ -56,7 +56,7 @@ def run(words: Sequence[str]) -> int:
     spent = time.monotonic() - began
     left = 60 * arguments.minutes - spent - RESERVE_SECONDS
     if left < MIN_SECONDS:
-        _remove(folder)
+        _remove(folder, outputs=None if arguments.folder else folder.parents[2])
         enough = math.ceil((spent + RESERVE_SECONDS + MIN_SECONDS) / 60)
         raise UserError(
             f"--minutes: expected more, as reading the data took {spent:.0f} s; got {arguments.minutes:g}."
@@ -123,14 +123,15 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
     from copycat.config.sweep_composition import compose_sweep
 
     lines = quote_overrides(words)
-    compose_sweep([SWEEPER, *lines])  # names a mistake before images are read
+    request = compose_sweep([SWEEPER, *lines])  # names a mistake before images are read
     print_progress("reading the images")
     with defer_garbage_collection():
         from copycat.records.run_folder import SWEEP, make_folder
         from copycat.sweeps.best.preparation import Preparation, prepare
     if named is None:
         made: list[Preparation] = []
-        folder = make_folder(OUTPUTS, EXPERIMENT, write=lambda to: made.append(prepare(lines, to)))
+        outputs = expand_home(request.first.config["output_dir"])
+        folder = make_folder(outputs, EXPERIMENT, write=lambda to: made.append(prepare(lines, to)))
         print_progress(made[0].describe())
         return folder, made[0].classes
     if named.exists() and any(named.iterdir()):
@@ -150,13 +151,13 @@ def _prepare(words: Sequence[str], named: Path | None) -> tuple[Path, Sequence[s
     return named, prepared.classes
 
 
-def _remove(folder: Path) -> None:
-    """Remove the folder of a search that did not begin, and those above it in ./outputs that it leaves empty."""
+def _remove(folder: Path, *, outputs: Path | None = None) -> None:
+    """Remove the folder of a search that did not begin, and those above it, below `outputs`, that it leaves empty."""
     from copycat.records.run_folder import remove_empty_folders
 
     shutil.rmtree(folder)
-    if OUTPUTS in folder.parents:
-        remove_empty_folders(folder.parent, OUTPUTS)
+    if outputs is not None:
+        remove_empty_folders(folder.parent, outputs)
 
 
 def _minutes(text: str) -> float:

@@ -127,6 +127,10 @@ class Normalization(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
 
+    def extra_repr(self) -> str:
+        """Return the number of means and of deviations, by which the layer's operations differ."""
+        return f"means={len(self.mean)}, stds={len(self.std)}"
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized images."""
         return (x - self.mean) / self.std
