@@ -212,7 +212,12 @@ def test_a_model_that_cannot_be_trained_on_all_images_is_said(
 
 def test_a_search_lies_where_runs_are_to_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = list[Path]()
-    monkeypatch.setattr("copycat.cli.best.search", lambda words, folder: folders.append(folder) or 0)
+
+    def search(words: Sequence[str], folder: Path) -> int:
+        folders.append(folder)
+        return 0
+
+    monkeypatch.setattr("copycat.cli.best.search", search)
     write_photos(tmp_path / "photos", parts={"": 8})
     call_copycat("best", "photos", "output_dir=elsewhere/mine")
     assert folders[0].parents[2] == Path("elsewhere/mine")
