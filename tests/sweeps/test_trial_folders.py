@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 from copycat.config.errors import UserError
 from copycat.records.metrics_csv import read_history
@@ -133,6 +134,54 @@ def test_a_trial_that_ended_and_is_damaged_is_named_and_the_sweep_ends_with_stat
     call_copycat("resume", sweep, status=1)
     assert f"copycat: {sweep / '0' / 'run.json'}: expected a run's manifest; it is no JSON" in capfd.readouterr().err
     assert not (sweep / "0-damaged-1").exists()
+
+
+class Fault(pl.Callback):
+    """Fail at the end of the first epoch while a file is there."""
+
+    def __init__(self, *, while_there: str) -> None:
+        self.file = Path(while_there)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.file.exists():
+            raise ValueError("a fault")
+
+
+def test_failed_trials_of_a_grid_run_again_on_request(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fault, sweep = tmp_path / "fault", tmp_path / "sweep"
+    fault.touch()
+    words = tiny_sweep_overrides(
+        tiny, f"+callbacks.fault._target_={__name__}.Fault", f"+callbacks.fault.while_there=nowhere,{fault}"
+    )
+    call_copycat("train", "-m", *words, "model=logistic", f"sweep.folder={sweep}", status=1)
+    trials = [read_trial(sweep / number) for number in "01"]
+    assert [trial.status for trial in trials] == ["completed", "failed"]
+    call_copycat("resume", sweep, status=1)  # which keeps what failed
+    assert [read_trial(sweep / number) for number in "01"] == trials
+    fault.unlink()
+    call_copycat("resume", sweep, "--failed")
+    assert read_trial(sweep / "0") == trials[0]
+    assert read_trial(sweep / "1").status == "completed"
+    assert read_manifest(sweep / "1-failed-1")["error"] == "ValueError: a fault"
+    capfd.readouterr()
+    call_copycat("runs", sweep)
+    assert "│ failed" not in (printed := capfd.readouterr().out)
+    assert "completed, 2 of 2 trials" in printed
+
+
+def test_failed_trials_of_a_search_and_single_runs_do_not_run_again(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    start_search("optimizer.lr=interval(0.1,1)", at=sweep)
+    call_copycat("resume", sweep, "--failed", status=2)
+    start_sweep(tiny, tmp_path / "grid", "trainer.max_epochs=1")
+    call_copycat("resume", tmp_path / "grid" / "0", "--failed", status=2)
+    first, *_, last = (line for line in capfd.readouterr().err.splitlines() if "--failed" in line)
+    assert first.startswith(f"copycat: --failed: expected a grid; got the search {sweep}, whose study keeps its failed")
+    assert last == f"copycat: --failed: expected a sweep; got the run {tmp_path / 'grid' / '0'}."
 
 
 def test_a_damaged_trial_file_is_named_and_its_run_is_kept(

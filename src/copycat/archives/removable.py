@@ -33,7 +33,7 @@ from copycat.tables.run_table import make_rows
 
 KINDS = {
     "checkpoints": "checkpoints of trials that lost",
-    "damaged": "damaged runs that were set aside",
+    "damaged": "damaged and failed runs that were set aside",
     "untrained": "runs that never trained an epoch",
     "temporary": "files of killed processes",
     "caches": "caches, which are made again when needed",
@@ -42,7 +42,7 @@ KINDS = {
 CHECKPOINTS = ("last.ckpt", "best.ckpt", "before.ckpt")
 QUIET_SECONDS = 3600.0
 """Seconds for which a folder must not have changed before it counts as left by its process."""
-_DAMAGED = re.compile(r"\d+-damaged-\d+")
+_SET_ASIDE = re.compile(r"\d+-(damaged|failed)-\d+")
 _TEMPORARY_FOLDER = re.compile(r"\.\d\d-\d\d-\d\d-[0-9a-f]{6}")
 _TEMPORARY_FILE = re.compile(r"\..+\.[0-9a-f]{6}")
 _CACHES = (
@@ -130,7 +130,7 @@ def _find_in_sweep(sweep: Path, keep: int) -> Iterator[Removable | SkippedFolder
             if paths := [path for path in names if path.is_file()]:
                 yield Removable("checkpoints", one.folder, paths, sum(path.stat().st_size for path in paths))
     for folder in sorted(sweep.iterdir()):
-        if _DAMAGED.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
+        if _SET_ASIDE.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
             check_files(folder)
             yield Removable("damaged", sweep, [folder], _size(folder))
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from copycat.cli import best, train
 from copycat.cli.arguments import make_parser, whole_number
@@ -11,9 +12,12 @@ from copycat.cli.exit_status import DONE, FAILED
 from copycat.cli.imports import defer_garbage_collection
 from copycat.cli.messages import print_outcome, print_progress
 from copycat.config.errors import UserError
-from copycat.config.suggestions import did_you_mean, one_of
+from copycat.config.suggestions import did_you_mean, one_of, pluralize
 from copycat.config.worlds import count_started
 from copycat.data.sources.root import check_image_folder, find_missing_data
+
+if TYPE_CHECKING:
+    from copycat.sweeps.sweep_file import SweepFile
 
 RUN_KEYS, SWEEP_KEYS = ("trainer.max_epochs", "trainer.max_time"), ("sweep.max_time",)
 """Keys that a resume may raise."""
@@ -44,6 +48,11 @@ def run(words: Sequence[str]) -> int:
         metavar="N",
         help="of a run: resume it on so many devices of this host; another number than before may change bits",
     )
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="of a grid: run its failed trials again; their files move to NUMBER-failed-1",
+    )
     arguments = parser.parse_args(words)
     from copycat.sweeps.sweep_file import FILE
 
@@ -63,6 +72,8 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
     if arguments.devices is not None:
         raise UserError(f"--devices: expected a run; got the sweep {arguments.run}. Its trials keep their devices.")
     sweep = read_own_sweep(arguments.run)
+    if arguments.failed:
+        _set_failed_aside(arguments.run, sweep)
     is_search = sweep.sweeper == "best"
     words = [word for word in sweep.words if word.partition("=")[0] not in more]
     from copycat.config.application import quote_path
@@ -77,11 +88,31 @@ def _resume_sweep(arguments: argparse.Namespace) -> int:
         return best.search(words, folder) if is_search else train.run(["-m", *words])
 
 
+def _set_failed_aside(folder: Path, sweep: "SweepFile") -> None:
+    from copycat.sweeps.sweep_file import has_race
+
+    if sweep.sweeper != "grid":
+        raise UserError(
+            f"--failed: expected a grid; got the search {folder}, whose study keeps its failed trials. Type its"
+            " original command with a larger hydra.sweeper.n_trials."
+        )
+    if has_race(folder):
+        raise UserError(
+            f"--failed: expected a sweep without a race; got {folder}, whose race has chosen from its trials."
+        )
+    with defer_garbage_collection():
+        from copycat.sweeps.sweeper import set_failed_aside
+    failed = set_failed_aside(folder)
+    print_progress(f"{pluralize(len(failed), 'failed trial')} of {folder} to run again")
+
+
 def _is_there(word: str) -> bool:
     return Path(word.partition("=")[2].strip("'")).exists()
 
 
 def _resume_run(arguments: argparse.Namespace) -> int:
+    if arguments.failed:
+        raise UserError(f"--failed: expected a sweep; got the run {arguments.run}.")
     from copycat.config.validation import check_value
     from copycat.records.run_loader import open_run
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from copycat.config.atomic_write import write_whole
 from copycat.config.errors import UserError
@@ -111,9 +111,9 @@ def undo_on_error(folder: Path, *, keep: Collection[str]) -> Iterator[None]:
         raise
 
 
-def set_aside(folder: Path, *, keep: Collection[str]) -> Path:
+def set_aside(folder: Path, *, keep: Collection[str], why: Literal["damaged", "failed"] = "damaged") -> Path:
     """Move the files of a locked run folder, all but those to keep, to a new sibling folder, and return that."""
-    names = (f"{folder.name}-damaged-{number}" for number in count(1))
+    names = (f"{folder.name}-{why}-{number}" for number in count(1))
     aside = next(place for name in names if not (place := folder.with_name(name)).exists())
     aside.mkdir()
     for name in {name for name in os.listdir(folder) if not name.startswith(".")}.difference(keep):

@@ -22,8 +22,9 @@ from copycat.config.search_space import SearchSpace
 from copycat.config.search_space_builder import build_search_space
 from copycat.config.suggestions import first_line, pluralize
 from copycat.records.lock import locked
-from copycat.records.run_folder import MANIFEST, RACE_FOLDER, SEARCH_FOLDER, SWEEP
+from copycat.records.run_folder import MANIFEST, RACE_FOLDER, SEARCH_FOLDER, SWEEP, set_aside
 from copycat.records.trial_file import ENDED, Trial, read_own_trial, read_trial
+from copycat.records.trial_file import FILE as TRIAL
 from copycat.sweeps.budget import SweepBudget
 from copycat.sweeps.engine import Runner, TrialSource, locked_trial_error
 from copycat.sweeps.job import Job, recorded_job
@@ -165,6 +166,21 @@ def _interrupt(number: int, *_: object) -> None:
     if signal.Signals(number).name == "SIGHUP":  # the shell of a closing terminal sends it twice
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def set_failed_aside(folder: Path) -> list[int]:
+    """Move the files of failed trials to folders beside theirs, so that a grid runs them again; return their numbers.
+
+    Raises:
+        LockedError: where the sweep is running.
+    """
+    with locked(folder, of="sweep"):
+        failed = [trial.number for trial in read_records(folder) if trial.status == "failed"]
+        for number in failed:
+            record = folder / str(number) / TRIAL
+            aside = set_aside(record.parent, keep=(TRIAL,), why="failed")
+            record.rename(aside / f"former-{TRIAL}")  # a folder with trial.json is that of a trial
+    return failed
 
 
 def read_ended_trials(folder: Path) -> Iterator[Trial]:
