@@ -158,7 +158,9 @@ def test_failed_trials_of_a_grid_run_again_on_request(
     call_copycat("train", "-m", *words, "model=logistic", f"sweep.folder={sweep}", status=1)
     trials = [read_trial(sweep / number) for number in "01"]
     assert [trial.status for trial in trials] == ["completed", "failed"]
+    capfd.readouterr()
     call_copycat("resume", sweep, status=1)  # which keeps what failed
+    assert f"\nto run again what failed: copycat resume {sweep} --failed\n" in capfd.readouterr().out
     assert [read_trial(sweep / number) for number in "01"] == trials
     fault.unlink()
     call_copycat("resume", sweep, "--failed")

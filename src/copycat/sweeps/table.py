@@ -129,6 +129,8 @@ def print_sweep(folder: Path, choice: Query | None = None, *, max_rows: int | No
         print_line(f"to resume: copycat resume {quoted} {TIME_KEY}=MORE (in all, or null)")
     if sweep.status in (KILLED, "interrupted"):
         print_line(f"to resume: copycat resume {quoted}")
+    if sweep.status == "failed" and sweep.sweeper == "grid" and not has_race(folder):
+        print_line(f"to run again what failed: copycat resume {quoted} --failed")
     started = (place for place in folder.iterdir() if place.name.isdecimal() and not place.is_symlink())
     return len(rows) == sum((place / TRIAL).is_file() for place in started)
 
