@@ -35,7 +35,7 @@ NO_HYDRA = {
     "data draw x --seed banana": "--seed: expected a whole number from 0 to 4294967295; got 'banana'",
     "data draw x --seed -1": "--seed",
     "board --prot 5": "--prot: no such flag; expected --debug, --help, --no-browser, --port, -h. Did you mean --port?",
-    "resume x --epochs 5": "--epochs: no such flag; expected --debug, --devices, --help, -h.",
+    "resume x --epochs 5": "--epochs: no such flag; expected --debug, --devices, --failed, --help, -h.",
     "predict x -dash.png": "-dash.png: no such flag; expected --csv, .* Type copycat predict --help",
     "board --port 70000": "--port: expected a whole number from 0 to 65535; got '70000'",
     "runs a b": "b: expected no more arguments",
