@@ -297,11 +297,12 @@ class Run:
         from copycat.training.extension import check_more
         from copycat.training.resume import resume
 
-        more = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
-        is_unlimited = {"trainer.max_time": max_time == inf}
-        given = {k: None if is_unlimited.get(k) else value for k, value in more.items() if value is not None}
-        check_more(given)
-        resume(open_run(self.folder), notify=lambda _: None, more=given)
+        more: dict[str, Any] = {"trainer.max_epochs": max_epochs, "trainer.max_time": max_time}
+        more = {key: value for key, value in more.items() if value is not None}
+        if max_time == inf:
+            more["trainer.max_time"] = None
+        check_more(more)
+        resume(open_run(self.folder), notify=lambda _: None, more=more)
         return load_run(self.folder)
 
     @process_lock()

@@ -74,8 +74,10 @@ class StackedNetwork:
         }
         """Frozen parameters and buffers, [trials, …] each."""
         statistics = [n for n, m in self.networks[0].named_modules() if isinstance(m, Normalization)]
-        self._shared = {n for n, t in self.frozen.items() if n.rpartition(".")[0] in statistics and (t == t[0]).all()}
-        """Names of the statistics of images that all trials normalize alike, so that they still share a batch."""
+        alike = {n for n, t in self.frozen.items() if n.rpartition(".")[0] in statistics and (t == t[0]).all()}
+        # trials that normalize their images alike still share a batch
+        self._frozen_inputs = {name: t[0] if name in alike else t for name, t in self.frozen.items()}
+        self._frozen_dims = {name: None if name in alike else 0 for name in self.frozen}
         for name, tensor in (*self.parameters.items(), *self.frozen.items()):
             for network, view in zip(self.networks, tensor.detach().unbind(0), strict=True):
                 own = network.get_parameter(name) if name in parameters else network.get_buffer(name)
@@ -119,12 +121,10 @@ class StackedNetwork:
         A shared batch has images [B, …] and labels [B] for all trials, another one [trials, B, …] and [trials, B].
         """
         each = None if shared else 0
-        frozen = {name: tensor[0] if name in self._shared else tensor for name, tensor in self.frozen.items()}
-        frozen_dims = {name: None if name in self._shared else 0 for name in frozen}
-        dims = (0, frozen_dims, None if self.weights is None else 0, 0, each, each)
+        dims = (0, self._frozen_dims, None if self.weights is None else 0, 0, each, each)
         run = vmap(self._run_trial, in_dims=dims, randomness="error")
         losses_and_logits: tuple[Tensor, Tensor] = run(
-            self.parameters, frozen, self.weights, self.streams.places, image, label
+            self.parameters, self._frozen_inputs, self.weights, self.streams.places, image, label
         )
         return losses_and_logits
 
